@@ -1,0 +1,38 @@
+# Two commands do it all on a machine with Python 3.11 or later: `make run`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast check bench docs clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "antiphon needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP) ## Make .venv and install everything, pinned
+
+run: $(STAMP) ## Serve on http://127.0.0.1:8000 in demo mode
+	@$(BIN)/antiphon serve --demo $(ARGS)
+
+test: $(STAMP) ## All tests; what is not installed is skipped with its reason
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP) ## The suite without real sockets, processes or browsers
+	$(BIN)/python -m pytest -m 'not system' $(ARGS)
+
+check: $(STAMP) ## Lint, types, layers, docs in step
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Mailboxes and the actor loop. Know nothing of LLMs."""

@@ -1,0 +1,1 @@
+"""Journals: the durable side of every session's log."""

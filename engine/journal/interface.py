@@ -1,0 +1,208 @@
+"""What a journal is: the durable side of every session's log.
+
+The guarantee that callers build on: when a `Commit` reports success, its batch and every earlier
+batch of that session survive a crash; a batch is never seen in part; a batch that repeats offsets
+already held is taken once (idempotent), and one under a stale epoch is refused (fencing). The
+journal also keeps documents (conversations, personas, users …), each with its owner.
+
+Must not import sessions, pipelines or providers, nor a sibling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from engine.events import JSON, Entry
+
+SessionState = Literal["queued", "running", "completed", "failed", "cancelled"]
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True):
+    """One unbroken life of a session's log."""
+
+    name: str
+    after_seq: int
+    """The last durable offset of the life before; 0 for the first."""
+
+
+class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is needed to show a session, and to go on with it after a crash."""
+
+    session_id: str
+    protocol: str
+    """The pipeline's word: generate, content, rater, persona, exhibition."""
+    owner: str
+    request_id: str | None = None
+    command: JSON
+    """The command, as its class serialises itself."""
+    detached: bool = False
+    deadline_at: float | None = None
+    """Unix time in seconds."""
+    token_budget: int | None = None
+    warnings: tuple[str, ...] = ()
+    """What was odd about the request; the session's first message carries them."""
+    created_at: float
+    updated_at: float
+    state: SessionState = "queued"
+    epochs: tuple[Epoch, ...]
+    """Oldest first; the last one is the present one."""
+    opened: dict[str, int] = {}
+    """The parts that may have been seen: {part id: its attempt}. A part is noted here before its
+    first delta is shown, so that after a crash its text can be declared void."""
+    notes: JSON = {}
+    """What a pipeline wants back after a crash and no client sees."""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes durable together."""
+
+    session_id: str
+    epoch: str
+    entries: tuple[Entry, ...] = ()
+    """In order; deltas may be merged."""
+    state: SessionState | None = None
+    opened: dict[str, int] = {}
+    notes: JSON = {}
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A small thing that is kept beside the logs."""
+
+    collection: str
+    key: str
+    owner: str
+    value: JSON
+    updated_at: float
+
+
+class Commit(Protocol):
+    """The promise of a batch."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the batch is durable. Raises JournalFailed if it never will be."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until the batch is durable.
+
+        Raises:
+            JournalFailed: it was not written and never will be.
+
+        Cancellation: the batch is written all the same.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """Where logs live. One object serves the whole process."""
+
+    async def create(self, record: SessionRecord) -> None:
+        """Make a new session durable, before anyone is told its id.
+
+        Raises:
+            Conflict: a session of this id exists.
+            JournalFailed: it could not be written.
+        """
+        ...
+
+    def append_nowait(self, batch: Batch) -> Commit:
+        """Take a batch; it becomes durable behind, in the order of the calls.
+
+        Entries at or below the session's last offset are taken as repeats and skipped.
+
+        Raises:
+            JournalFailed: the journal is closed or has failed, or the batch's epoch is not the
+                session's present one (a stale owner).
+        """
+        ...
+
+    async def wait_room(self) -> None:
+        """Wait until what is taken but not yet durable is below its bound."""
+        ...
+
+    async def begin_epoch(self, session_id: str, name: str) -> SessionRecord:
+        """Begin a new life of a session's log, and fence off the owner of the old one.
+
+        Returns the record, with the new epoch after the last durable offset.
+
+        Raises:
+            NotFound: no such session.
+        """
+        ...
+
+    async def read(
+        self, session_id: str, after_seq: int, *, max_events: int = 1000
+    ) -> tuple[Entry, ...]:
+        """Give durable entries after an offset, in order, at most about `max_events` offsets.
+
+        The first may be a merged entry that begins at or before `after_seq`; cut it. Empty at the
+        end of the log, or where the session is not held.
+        """
+        ...
+
+    async def earliest(self, session_id: str) -> int:
+        """The lowest offset that is still held; 1 unless something was dropped."""
+        ...
+
+    async def load(self, session_id: str) -> SessionRecord | None:
+        """Give a session's record, or None."""
+        ...
+
+    async def sessions(
+        self,
+        *,
+        owner: str | None = None,
+        protocol: str | None = None,
+        states: Sequence[SessionState] = (),
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[tuple[SessionRecord, ...], str | None]:
+        """List records, newest first, and the cursor of the next page (None: no more)."""
+        ...
+
+    async def delete(self, session_id: str) -> bool:
+        """Forget a session and its log; False: there was none."""
+        ...
+
+    async def expire(self, ended_before: float) -> int:
+        """Drop the sessions that ended before a Unix time; gives their number.
+
+        An expired id is remembered for as long again, so that it can be told from an unknown one.
+        """
+        ...
+
+    async def has_expired(self, session_id: str) -> bool:
+        """Whether the id belonged to a session whose retention time has passed."""
+        ...
+
+    async def put(self, document: Document) -> None:
+        """Store a document, in the place of one of the same collection and key; then it is durable."""
+        ...
+
+    async def get(self, collection: str, key: str) -> Document | None:
+        """Give a document, or None."""
+        ...
+
+    async def documents(
+        self, collection: str, *, owner: str | None = None, limit: int = 1000
+    ) -> tuple[Document, ...]:
+        """List a collection's documents, the newest first."""
+        ...
+
+    async def remove(self, collection: str, key: str) -> bool:
+        """Drop a document; False: there was none."""
+        ...
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether sessions survive the process."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why writes fail at present, for /readyz; "" when all is well."""
+        ...

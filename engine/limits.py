@@ -1,0 +1,76 @@
+"""Every bound and time-out of the engine: unit, default, reason.
+
+One frozen object that is made at start and handed down. Settings in the server fill it from the
+environment; a test makes its own. Must not import anything of the engine.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's bounds. Every buffer has one, and says what happens when it is full."""
+
+    # -- sessions
+    max_sessions: int = 10_000
+    """Running sessions in the process; further ones are refused as `overloaded`."""
+    grace_s: float = 5.0
+    """How long an attached session waits for a reader after the last one left."""
+    drain_s: float = 30.0
+    """How long running sessions may go on after a drain began; the process ends within 1 s more."""
+    retention_s: float = 24 * 3600.0
+    """How long ended sessions are kept."""
+    deadline_s: float = 3600.0
+    """A session's deadline, unless the request names an earlier one: nothing runs for ever."""
+    max_deadline_s: float = 24 * 3600.0
+
+    # -- the log
+    window_events: int = 512
+    """Entries that a session keeps in memory for its readers, and how far an attached session may
+    run ahead of its fastest reader: about 12 s of one fast voice."""
+    window_bytes: int = 256 * KIB
+    """The same in bytes of text: a session never holds much more than this for slow readers."""
+    rollup_s: float = 0.025
+    """Deltas of a part that come faster than this are joined before they are numbered: 40 messages
+    a second look continuous, and faster ones cost CPU for nothing."""
+    rollup_bytes: int = 16 * KIB
+    """A joined delta is numbered at this size, however young it is."""
+    merge_bytes: int = 16 * KIB
+    """Adjacent deltas are merged for a lagging reader up to this size."""
+    journal_lag_s: float = 0.050
+    """Deltas are handed to the journal within this time."""
+
+    # -- a session's memory
+    max_part_bytes: int = 16 * MIB
+    """One part's text; a model that writes more has its part failed as `provider_bad_output`."""
+    memory_journal_bytes: int = 256 * MIB
+    """What the memory journal holds for all sessions; the oldest ended ones go first."""
+    memory_journal_session_bytes: int = 32 * MIB
+    """What it holds for one session; its oldest entries go first, and readers get a gap."""
+
+    # -- attempts
+    max_attempts: int = 3
+    """Attempts of a part, the first included."""
+    backoff_s: float = 0.25
+    """The wait before the second attempt; doubles with each further one, with jitter."""
+    max_backoff_s: float = 10.0
+    """The longest wait that we choose. A provider's Retry-After may be longer."""
+    max_retry_after_s: float = 60.0
+    """A Retry-After above this fails the part: nobody waits that long."""
+
+    # -- actors
+    mailbox_size: int = 32
+    """Messages in a mailbox; then the sender waits."""
+    close_s: float = 5.0
+    """How long cleaning up (closing upstreams, the last commit) may be shielded from a cancel."""
+
+    # -- providers
+    provider_connect_s: float = 5.0
+    provider_read_s: float = 45.0
+    """The longest silence of a provider in mid-stream."""
+    provider_concurrency: int = 256
+    """Calls at one time to one provider; further ones wait. 0: no limit."""

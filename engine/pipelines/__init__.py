@@ -1,0 +1,1 @@
+"""Pipelines: what a session does, one for each of the five words."""

@@ -1,0 +1,1 @@
+"""Providers: sources of generated text, and the policies that wrap them."""

@@ -1,0 +1,1 @@
+"""Sessions: their states, their log, and those who read it."""

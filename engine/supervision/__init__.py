@@ -1,0 +1,1 @@
+"""Restart policy (pure) and supervisors. Know nothing of LLMs."""

@@ -1,0 +1,1 @@
+"""Contract suites, deterministic simulation and scripted doubles. Public: users test with them."""

@@ -1,0 +1,1 @@
+"""Speaks the five wires over the engine's door."""

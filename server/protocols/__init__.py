@@ -1,0 +1,1 @@
+"""Pure codecs, one for each protocol: no trio, no Quart, no sibling."""
