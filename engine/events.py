@@ -248,13 +248,31 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time in seconds."""
     event: Event
     cuts: tuple[tuple[int, int], ...] = ()
-    """Of a merged entry: for each offset in order (characters of text, tokens so far). The text
-    can be cut after any offset again, so that a reader can resume in the middle of it."""
+    """Of a merged entry: for each offset in order (characters of its own text, the part's tokens
+    so far). Thus a reader can resume in the middle of it; see `after`."""
 
     @property
     def first_seq(self) -> int:
         """The offset of the first event in it; equal to `seq` unless it is merged."""
         return self.seq - len(self.cuts) + 1 if self.cuts else self.seq
+
+    def after(self, seq: int) -> Entry | None:
+        """Give what of it comes after an offset: itself, the rest of a merged one, or None."""
+        if seq < self.first_seq:
+            return self
+        if seq >= self.seq:
+            return None
+        event = self.event
+        assert isinstance(event, Delta), "only deltas are merged"
+        held = seq - self.first_seq + 1
+        rest = self.cuts[held:]
+        start = sum(chars for chars, _ in self.cuts[:held])
+        return Entry(
+            seq=self.seq,
+            at=self.at,
+            event=Delta(part=event.part, text=event.text[start:], tokens=event.tokens),
+            cuts=rest if len(rest) > 1 else (),
+        )
 
 
 def is_milestone(event: Event) -> bool:
