@@ -15,9 +15,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from engine.errors import InvalidRequest, JournalFailed
 from engine.events import JSON, Entry
 
 SessionState = Literal["queued", "running", "completed", "failed", "cancelled"]
+ENDED: tuple[SessionState, ...] = ("completed", "failed", "cancelled")
+"""The states in which a session's log has its terminal event, and never grows again."""
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +49,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What was odd about the request; the session's first message carries them."""
     created_at: float
     updated_at: float
+    """The time of the last entry: of an ended session, when it ended."""
     state: SessionState = "queued"
     epochs: tuple[Epoch, ...]
     """Oldest first; the last one is the present one."""
@@ -62,10 +66,25 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     epoch: str
     entries: tuple[Entry, ...] = ()
-    """In order; deltas may be merged."""
+    """In order and without a hole; deltas may be merged."""
     state: SessionState | None = None
+    """The session's new state; None leaves it as it is."""
     opened: dict[str, int] = {}
+    """Added to the record's."""
     notes: JSON = {}
+    """Added to the record's; a key that is there already gets the new value."""
+
+    def applied_to(self, record: SessionRecord) -> SessionRecord:
+        """Give the session's record as it is once this batch is durable."""
+        return msgspec.structs.replace(
+            record,
+            updated_at=max(record.updated_at, self.entries[-1].at)
+            if self.entries
+            else record.updated_at,
+            state=self.state or record.state,
+            opened={**record.opened, **self.opened} if self.opened else record.opened,
+            notes={**record.notes, **self.notes} if self.notes else record.notes,
+        )
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,11 +131,14 @@ class Journal(Protocol):
     def append_nowait(self, batch: Batch) -> Commit:
         """Take a batch; it becomes durable behind, in the order of the calls.
 
-        Entries at or below the session's last offset are taken as repeats and skipped.
+        Entries at or below the session's last offset are taken as repeats and skipped; of a
+        merged entry, only what is new is taken.
 
         Raises:
-            JournalFailed: the journal is closed or has failed, or the batch's epoch is not the
-                session's present one (a stale owner).
+            JournalFailed: the journal is closed or has failed, it does not hold the session, the
+                batch would leave a hole in the log, or the batch's epoch is not the session's
+                present one (a stale owner). Where the journal learns of it only when it writes,
+                the Commit raises it.
         """
         ...
 
@@ -131,6 +153,8 @@ class Journal(Protocol):
 
         Raises:
             NotFound: no such session.
+            Conflict: the session had an epoch of this name already.
+            JournalFailed: it could not be written.
         """
         ...
 
@@ -161,7 +185,13 @@ class Journal(Protocol):
         limit: int = 50,
         cursor: str | None = None,
     ) -> tuple[tuple[SessionRecord, ...], str | None]:
-        """List records, newest first, and the cursor of the next page (None: no more)."""
+        """List records, newest first, and the cursor of the next page (None: no more).
+
+        Sessions that are created meanwhile neither shift nor repeat anything on later pages.
+
+        Raises:
+            InvalidRequest: the cursor is none that this method gave.
+        """
         ...
 
     async def delete(self, session_id: str) -> bool:
@@ -180,7 +210,7 @@ class Journal(Protocol):
         ...
 
     async def put(self, document: Document) -> None:
-        """Store a document, in the place of one of the same collection and key; then it is durable."""
+        """Make a document durable, in the place of one of the same collection and key."""
         ...
 
     async def get(self, collection: str, key: str) -> Document | None:
@@ -206,3 +236,45 @@ class Journal(Protocol):
     def problem(self) -> str:
         """Why writes fail at present, for /readyz; "" when all is well."""
         ...
+
+
+def unseen(batch: Batch, last_seq: int) -> tuple[Entry, ...]:
+    """Give the entries of a batch that a log does not hold yet, a merged one cut where need be.
+
+    Args:
+        batch: what is to be appended.
+        last_seq: the last offset that the log holds; 0 for none.
+
+    Raises:
+        JournalFailed: they would leave a hole in the log.
+    """
+    entries = batch.entries
+    if entries and entries[0].first_seq <= last_seq:
+        rest = (entry.after(last_seq) for entry in entries)
+        entries = tuple(entry for entry in rest if entry is not None)
+    expected = last_seq + 1
+    for entry in entries:
+        if entry.first_seq != expected:
+            raise JournalFailed(
+                f"offset {entry.first_seq} of session {batch.session_id} came instead of {expected}"
+            )
+        expected = entry.seq + 1
+    return entries
+
+
+def format_cursor(record: SessionRecord) -> str:
+    """Make the cursor for what comes after a record in a listing, newest first."""
+    return f"{record.created_at!r}_{record.session_id}"
+
+
+def parse_cursor(cursor: str) -> tuple[float, str]:
+    """Give the (created_at, session_id) below which a page begins.
+
+    Raises:
+        InvalidRequest: it is no cursor.
+    """
+    created_at, _, session_id = cursor.partition("_")
+    try:
+        return float(created_at), session_id
+    except ValueError:
+        raise InvalidRequest("`cursor` has to be one that a listing gave") from None
