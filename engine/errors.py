@@ -10,6 +10,7 @@
     ├── ProviderError          the source of text failed
     │   └── ProviderAuth, ProviderRateLimited, ProviderTimeout, ProviderUnavailable,
     │       ProviderRefused, ProviderBadOutput
+    ├── SourceFailed           a museum's or an encyclopedia's service failed; becomes a note
     └── EngineError            our fault
         └── ValidationFailed, JournalFailed, Internal
 
@@ -235,6 +236,37 @@ class ProviderBadOutput(ProviderError):
 
     code = "provider_bad_output"
     retryable = True
+
+
+# ---- a source of knowledge's ---------------------------------------------------------------------
+
+SourceFault = Literal["timeout", "unavailable", "rate_limited", "refused", "bad_answer"]
+
+
+class SourceFailed(AntiphonError):
+    """A source of knowledge could not be asked, or its answer could not be read.
+
+    Raised inside `engine.knowledge` only, where it turns into a note: no session ends by it.
+
+    Args:
+        message: one sentence for people, without keys.
+        fault: `timeout`, `unavailable` (no connection, 5xx, breaker open), `rate_limited` (429),
+            `refused` (any other 4xx) or `bad_answer` (not what the API documents).
+        retry_after_s: as the source asked for it.
+    """
+
+    code = "provider_unavailable"
+
+    def __init__(
+        self, message: str, *, fault: SourceFault, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.fault = fault
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same question may succeed a little later."""
+        return self.fault in ("timeout", "unavailable", "rate_limited")
 
 
 # ---- ours ---------------------------------------------------------------------------------------

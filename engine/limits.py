@@ -74,3 +74,33 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The longest silence of a provider in mid-stream."""
     provider_concurrency: int = 256
     """Calls at one time to one provider; further ones wait. 0: no limit."""
+
+    # -- sources of knowledge
+    source_timeout_s: float = 12.0
+    """One source's whole answer, retries included; then it gives nothing and a note."""
+    source_connect_s: float = 3.0
+    """A connection to a source: without a network everything is given up within seconds."""
+    source_read_s: float = 10.0
+    """The longest silence of a source in mid-answer."""
+    source_lanes: int = 8
+    """Questions that one source works on at a time; further ones wait in its mailbox."""
+    source_mailbox: int = 64
+    """Questions that wait for one source; a further one is answered with a note at once."""
+    source_attempts: int = 3
+    """Requests for one answer, the first included."""
+    source_backoff_s: float = 0.3
+    """The wait before the second request; doubles, with jitter."""
+    source_max_wait_s: float = 4.0
+    """A longer Retry-After of a source is not waited for: the source is noted as rate limited."""
+    source_breaker_failures: int = 4
+    """Failed requests in a row after which a source is not asked."""
+    source_breaker_reset_s: float = 30.0
+    """How long it is then left alone."""
+    source_answer_bytes: int = 8 * MIB
+    """A source's answer that is larger is not read to its end."""
+    source_cache_bytes: int = 128 * MIB
+    """What the cache on disk holds; the answers that were not used for longest go first."""
+    source_cache_s: float = 7 * 24 * 3600.0
+    """How old a cached answer may be: collections change by the week."""
+    import_batch_rows: int = 2000
+    """Rows of an import that are committed together: the most that a cancel throws away."""

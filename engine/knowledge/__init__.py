@@ -1,0 +1,1 @@
+"""Exhibition's sources of knowledge; the door is `engine.knowledge.sources`."""
