@@ -1,0 +1,1 @@
+"""What the simulated provider is made of: reading, writing, pace and faults."""

@@ -1,0 +1,56 @@
+"""An answer on its way out: its pieces, cut to its length, ready to be paced.
+
+The pieces of a natural answer are made once and shared by all calls of the same request; a longer
+one (`output_tokens`) goes on with sentences of the same writer, sentence by sentence, so that an
+answer of 100,000 tokens needs no more memory than one of a thousand. Must not know of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, cycle, islice
+
+from engine.events import JSON
+from engine.providers.interface import Delta, FinishReason
+from engine.providers.simulation.tokens import tokenise
+
+
+class Answer:
+    """What one request is answered, as pieces that may be iterated many times.
+
+    Args:
+        text: the natural answer.
+        more: sentences that go on after it; repeated for ever where the answer has to be longer.
+            Empty for text that has a form (JSON, an exam): it is never stretched or cut short.
+        reasoning: the model's reasoning, before the text.
+        tools: tool events, before the text.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        more: tuple[str, ...] = (),
+        reasoning: str = "",
+        tools: tuple[JSON, ...] = (),
+    ) -> None:
+        self.preface = [Delta(tool=tool) for tool in tools]
+        self.preface += [Delta(reasoning=piece) for piece in tokenise(reasoning)]
+        self._pieces = [Delta(text=piece, tokens=1) for piece in tokenise(text)]
+        self._more = [Delta(text=piece, tokens=1) for piece in tokenise("".join(more))]
+
+    def length(self, *, output_tokens: int, max_tokens: int | None) -> tuple[int, FinishReason]:
+        """Say how many tokens come, and why the answer ends there.
+
+        Args:
+            output_tokens: tokens of an answer without a form; 0: its natural length.
+            max_tokens: the request's bound.
+        """
+        wanted = output_tokens if output_tokens and self._more else len(self._pieces)
+        if max_tokens is not None and max_tokens < wanted:
+            return max_tokens, "length"
+        return wanted, "stop"
+
+    def pieces(self, tokens: int) -> Iterator[Delta]:
+        """Iterate the first `tokens` pieces."""
+        return islice(chain(self._pieces, cycle(self._more)), tokens)

@@ -1,0 +1,152 @@
+"""Words and phrases of a text: which carry its meaning, and how they are set into a sentence.
+
+The key phrases are RAKE's (Rose et al., Automatic Keyword Extraction from Individual Documents,
+2010): runs of words between stop words and punctuation, weighed by how often their words occur and
+in what company. Pure, and bounded: only the head of a long text is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+MAX_CHARS = 20_000
+"""What is read of a text: half a millisecond's work for every few thousand characters."""
+MAX_PHRASE_WORDS = 3
+
+_STOPWORDS = """
+a able about above across actually after again against ago all allow allows almost alone along
+already also although always am among an and another answer any anybody anyone anything are
+aren't around as ask at away back based be became because become becomes been before began begin
+begins behind being below best better between beyond both bring brought but by call called came
+can can't cannot cause caused causes clearly come comes could couldn't create creates describe
+describes did didn't different discover discovers discuss do does doesn't doing don't done down
+due during each either else enough ensure enter enters etc even ever every everyone everything
+exactly explain few find finds first following for found from further gave get gets getting give
+given gives go goes going gone good got had happen happens has hasn't have haven't having he
+he's hear hears hello help helped helps her here hers herself hey hi him himself his how however
+i i'd i'll i'm i've if important in include includes including increase increases instead into
+is isn't it it's its itself just keep keeps kept kind know known knows last lead leads least
+leave leaves less let let's like likely list look looks lot made main make makes making many may
+maybe me mean means mention might mine more most mostly move moves much must my myself near need
+needed needs neither never new next no nobody none nor not nothing now occur occurs of off often
+ok okay on once one ones only onto open opens or other others our ours out over own per perhaps
+please possible produce produces provide provides put question quite rather really remain
+remains require required requires result results run runs said same saw say says see seem seems
+seen several shall she should shouldn't show shown shows simply since small so some somebody
+someone something soon start starts still stop stops such summarise summarize sure take taken
+takes tell tells than thank thanks that that's the their theirs them themselves then there
+there's these they they're thing things think this those though three through throughout thus to
+together told too took toward towards tried try trying turn turns two under understand until up
+upon us use used uses using usually various very via walk walks want wanted wants was wasn't way
+ways we we'd we'll we're we've well went were weren't what what's when where whether which while
+who whole whom whose why will with within without won't work works would wouldn't write writes
+written yes yet you you'd you'll you're you've your yours yourself
+"""
+STOPWORDS = frozenset(_STOPWORDS.split())
+"""Words that join others and say little themselves; the commonest verbs are among them."""
+
+_CHUNK = re.compile(r"[^\W_][\w'’+#-]*|[.,;:!?()\[\]{}\"“”«»\n|/=<>*`~—–]+")
+_SUFFIXES = ("ingly", "edly", "ings", "ing", "ies", "ied", "ely", "ed", "es", "ly", "s")
+
+
+def stem(word: str) -> str:
+    """Cut the commonest English endings, so that forms of one word count as one."""
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 4:
+            return word[: -len(suffix)]
+    return word
+
+
+def key_phrases(text: str, limit: int = 12) -> list[str]:
+    """Give the phrases that a text is about, the weightiest first, as the text writes them.
+
+    Args:
+        text: of any length; its first `MAX_CHARS` characters are read.
+        limit: how many phrases at most.
+    """
+    runs: list[list[str]] = []
+    run: list[str] = []
+    for token in _CHUNK.findall(text[:MAX_CHARS]):
+        word = token.strip("'’-")
+        if not word or not word[0].isalnum() or word.lower() in STOPWORDS or word.isdecimal():
+            if run:
+                runs.append(run)
+            run = []
+        else:
+            run.append(word)
+    if run:
+        runs.append(run)
+    return _weigh(runs, limit)
+
+
+def _weigh(runs: list[list[str]], limit: int) -> list[str]:
+    frequency: Counter[str] = Counter()
+    degree: Counter[str] = Counter()
+    phrases: Counter[str] = Counter()
+    shown: dict[str, str] = {}
+    for run in runs:
+        for start in range(0, len(run), MAX_PHRASE_WORDS):
+            words = run[start : start + MAX_PHRASE_WORDS]
+            for word in words:
+                frequency[stem(word.lower())] += 1
+                degree[stem(word.lower())] += len(words)
+            phrase = " ".join(words)
+            phrases[phrase.lower()] += 1
+            shown.setdefault(phrase.lower(), phrase)
+    order = {phrase: place for place, phrase in enumerate(phrases)}
+
+    def weight(phrase: str) -> float:
+        stems = [stem(word) for word in phrase.split()]
+        score = sum(degree[s] / frequency[s] + frequency[s] for s in stems)
+        # A word of one or two letters is hardly ever what a text is about.
+        return score * phrases[phrase] if len(phrase) > 2 else 0.1
+
+    ranked = sorted(phrases, key=lambda phrase: (-weight(phrase), order[phrase]))
+    chosen: list[str] = []
+    for phrase in ranked:
+        if len(chosen) == limit:
+            break
+        if not any(phrase in other.lower() or other.lower() in phrase for other in chosen):
+            chosen.append(shown[phrase])
+    return chosen
+
+
+def sentences(text: str) -> list[str]:
+    """Cut the head of a text into its sentences and lines, without their list marks."""
+    found = []
+    for line in text[:MAX_CHARS].splitlines():
+        line = re.sub(r"^\s*(?:[-*•#>]+|\d+[.)])\s*", "", line).strip()
+        for sentence in re.split(r"(?<=[.!?])\s+(?=[\"'“(]?[^\W\d_a-z])", line):
+            if sentence.strip():
+                found.append(sentence.strip())
+    return found
+
+
+def lower_first(text: str) -> str:
+    """Begin in lower case, where the first word is no name or abbreviation."""
+    first = text.split(" ", 1)[0]
+    if len(first) > 1 and first[1:].islower() and first.lower() in _STARTERS:
+        return text[0].lower() + text[1:]
+    return text[0].lower() + text[1:] if first in ("A", "I'd") else text
+
+
+_STARTER_WORDS = """
+a add all an and any as at avoid build but by can compare create describe design develop draft
+each every explain for from generate give he help her his if in include it its keep list make
+must my of on our plan prepare produce provide she should show so some summarise summarize that
+the their there these they this those to use we when while with write you your
+"""
+_STARTERS = frozenset(_STARTER_WORDS.split())
+
+
+def upper_first(text: str) -> str:
+    """Begin with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def join_words(words: list[str], last: str = "and") -> str:
+    """Set words into a sentence: "a", "a and b", "a, b and c"."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
