@@ -12,7 +12,7 @@
     │       ProviderRefused, ProviderBadOutput
     ├── SourceFailed           a museum's or an encyclopedia's service failed; becomes a note
     └── EngineError            our fault
-        └── ValidationFailed, JournalFailed, Internal
+        └── ValidationFailed, JournalFailed, Escalated, Internal
 
 Each class carries the wire's `code` and whether trying again can help (`retryable`). Errors reach
 clients as events, by the same road as data; foreign errors are translated once, at the border,
@@ -286,6 +286,24 @@ class JournalFailed(EngineError):
     """A write to the journal failed; what it would have made durable is not promised."""
 
     code = "internal"
+
+
+class Escalated(EngineError):
+    """A supervisor gave up; the error that it gave up on, if there was one, is the `__cause__`.
+
+    Args:
+        supervisor: the supervisor's name.
+        child_id: the child whose exit was the last straw.
+        reason: why it was not restarted.
+    """
+
+    code = "internal"
+
+    def __init__(self, supervisor: str, child_id: str, reason: str) -> None:
+        super().__init__(f"supervisor {supervisor!r} gave up on {child_id!r}: {reason}")
+        self.supervisor = supervisor
+        self.child_id = child_id
+        self.reason = reason
 
 
 class Internal(EngineError):
