@@ -62,6 +62,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_retry_after_s: float = 60.0
     """A Retry-After above this fails the part: nobody waits that long."""
 
+    # -- pipelines
+    progress_s: float = 0.250
+    """A bar that moves with the text is shown again at most this often."""
+    partial_s: float = 0.100
+    """A rater's half-written feedback is shown again at most this often."""
+    rater_context_tokens: int = 8_000
+    """What a rater's request may hold, in tokens; what does not fit is left out and counted."""
+    max_template_bytes: int = 256 * KIB
+    """A prompt template's file; a larger one is refused."""
+
     # -- actors
     mailbox_size: int = 32
     """Messages in a mailbox; then the sender waits."""
