@@ -74,18 +74,6 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     notes: JSON = {}
     """Added to the record's; a key that is there already gets the new value."""
 
-    def applied_to(self, record: SessionRecord) -> SessionRecord:
-        """Give the session's record as it is once this batch is durable."""
-        return msgspec.structs.replace(
-            record,
-            updated_at=max(record.updated_at, self.entries[-1].at)
-            if self.entries
-            else record.updated_at,
-            state=self.state or record.state,
-            opened={**record.opened, **self.opened} if self.opened else record.opened,
-            notes={**record.notes, **self.notes} if self.notes else record.notes,
-        )
-
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A small thing that is kept beside the logs."""
@@ -131,8 +119,12 @@ class Journal(Protocol):
     def append_nowait(self, batch: Batch) -> Commit:
         """Take a batch; it becomes durable behind, in the order of the calls.
 
+        The record changes with it: its state, its notes and opened parts, and its `updated_at`.
+        A batch whose Commit failed may be appended again, and has to be before later ones.
+
         Entries at or below the session's last offset are taken as repeats and skipped; of a
-        merged entry, only what is new is taken.
+        merged entry, only what is new is taken. A batch all of whose entries are repeats changes
+        nothing at all. What a batch holds must not be changed afterwards.
 
         Raises:
             JournalFailed: the journal is closed or has failed, it does not hold the session, the

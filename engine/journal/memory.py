@@ -57,16 +57,47 @@ class _Log:
     """One session: its record, its entries, and what they weigh."""
 
     def __init__(self, record: SessionRecord) -> None:
-        self.record = record
+        self.record = msgspec.structs.replace(record, opened={}, notes={})
+        # Apart from the record and added to in place: a session may open thousands of parts.
+        self.opened = dict(record.opened)
+        self.notes = dict(record.notes)
         self.entries: list[Entry] = []
         self.earliest = 1
         self.last_seq = 0
         self.record_bytes = _RECORD_BYTES + _weight(record)
         self.entries_bytes = 0
 
+    def __repr__(self) -> str:
+        return f"<_Log {self.record.session_id}: {self.earliest} to {self.last_seq}>"
+
     @property
     def size_bytes(self) -> int:
         return self.record_bytes + self.entries_bytes
+
+    def snapshot(self) -> SessionRecord:
+        """Give the whole record; what it holds is the caller's."""
+        return msgspec.structs.replace(
+            self.record, opened=dict(self.opened), notes=dict(self.notes)
+        )
+
+    def take(self, batch: Batch) -> None:
+        """Apply a batch, unless it is a repeat."""
+        entries = unseen(batch, self.last_seq)
+        if batch.entries and not entries:
+            return
+        if entries:
+            self.entries.extend(entries)
+            self.entries_bytes += sum(map(_entry_weight, entries))
+            self.last_seq = entries[-1].seq
+            updated_at = max(self.record.updated_at, entries[-1].at)
+            self.record = msgspec.structs.replace(self.record, updated_at=updated_at)
+        if batch.state:
+            self.record = msgspec.structs.replace(self.record, state=batch.state)
+        for kept, news in ((self.opened, batch.opened), (self.notes, batch.notes)):
+            if news:
+                replaced = {key: kept[key] for key in news if key in kept}
+                self.record_bytes += _weight(news) - _weight(replaced)
+                kept.update(news)
 
     def drop_oldest(self, keep_bytes: int) -> None:
         """Drop entries until at most `keep_bytes` are left; the last entry always stays."""
@@ -129,16 +160,8 @@ class MemoryJournal:
             raise JournalFailed(f"session {batch.session_id} is not in the journal")
         if batch.epoch != log.record.epochs[-1].name:
             raise JournalFailed(f"epoch {batch.epoch} of session {batch.session_id} is over")
-        entries = unseen(batch, log.last_seq)
         before = log.size_bytes
-        if entries:
-            log.entries.extend(entries)
-            log.entries_bytes += sum(map(_entry_weight, entries))
-            log.last_seq = entries[-1].seq
-        if entries or batch.state or batch.opened or batch.notes:
-            log.record = batch.applied_to(log.record)
-        if batch.notes or batch.opened:
-            log.record_bytes = _RECORD_BYTES + _weight(log.record)
+        log.take(batch)
         if batch.state in ENDED:
             self._ended.setdefault(batch.session_id)
         bound = self._limits.memory_journal_session_bytes
@@ -162,7 +185,7 @@ class MemoryJournal:
             raise Conflict(f"session {session_id} had an epoch {name} already")
         epoch = Epoch(name=name, after_seq=log.last_seq)
         log.record = msgspec.structs.replace(log.record, epochs=(*log.record.epochs, epoch))
-        return log.record
+        return log.snapshot()
 
     async def read(
         self, session_id: str, after_seq: int, *, max_events: int = 1000
@@ -189,7 +212,7 @@ class MemoryJournal:
         """See `Journal.load`."""
         await trio.lowlevel.checkpoint()
         log = self._logs.get(session_id)
-        return log.record if log else None
+        return log.snapshot() if log else None
 
     async def sessions(
         self,
@@ -205,7 +228,8 @@ class MemoryJournal:
         before = bisect_left(self._order, parse_cursor(cursor)) if cursor else len(self._order)
         page: list[SessionRecord] = []
         for index in range(before - 1, -1, -1):
-            record = self._logs[self._order[index][1]].record
+            log = self._logs[self._order[index][1]]
+            record = log.record
             if (
                 (owner is None or record.owner == owner)
                 and (protocol is None or record.protocol == protocol)
@@ -213,7 +237,7 @@ class MemoryJournal:
             ):
                 if len(page) == limit:
                     return tuple(page), format_cursor(page[-1])
-                page.append(record)
+                page.append(log.snapshot())
         return tuple(page), None
 
     async def delete(self, session_id: str) -> bool:

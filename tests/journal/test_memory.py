@@ -1,14 +1,19 @@
-"""The memory journal's own: its bounds. What all journals share is in the contract suite."""
+"""The memory journal keeps the contract of all journals, and its own bounds."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from engine.errors import JournalFailed
 from engine.events import Delta, Entry, Part
-from engine.journal.interface import Batch, Document, Epoch, SessionRecord
+from engine.journal.interface import Batch, Document, Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
+from engine.testing.journal_suite import JournalSuite
 
 PART = Part(id="a", target={"prompt_id": "a"}, phase="generate")
 
@@ -31,6 +36,12 @@ def deltas(session_id: str, first: int, count: int, *, size: int = 1000) -> Batc
         for seq in range(first, first + count)
     )
     return Batch(session_id=session_id, epoch="e1", entries=entries)
+
+
+class TestContract(JournalSuite):
+    @asynccontextmanager
+    async def open_journal(self, folder: Path) -> AsyncGenerator[Journal, None]:
+        yield MemoryJournal()
 
 
 async def test_session_above_its_bound_loses_its_oldest_entries() -> None:
