@@ -93,7 +93,7 @@ def parse_command(
     try:
         command = model_class.model_validate_json(encoded, strict=True)
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = _genuine(error.errors(include_url=False))
         faults = [_fault(detail) for detail in details[:MAX_REPORTED]]
         raise _refusal(faults, len(details)) from error
     return command, folding.warnings()
@@ -256,6 +256,12 @@ def _refusal(faults: list[tuple[str, str]], total: int) -> InvalidRequest:
     if total > len(shown):
         message += f"; and {total - len(shown)} more"
     return InvalidRequest(message, shown)
+
+
+def _genuine(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a list is too short where only its bad entries are missing from it."""
+    parents = {detail["loc"][:-1] for detail in details}
+    return [d for d in details if d["type"] != "too_short" or d["loc"] not in parents]
 
 
 def _fault(detail: ErrorDetails) -> tuple[str, str]:

@@ -38,6 +38,7 @@ class Ask(Command):
     parallel: bool = False
     tags: tuple[str, ...] = Field((), max_length=3)
     sources: tuple[Source, ...] = ()
+    voices: tuple[Literal["a", "b"], ...] = Field(("a",), min_length=1)
     by_name: dict[str, Source] = Field(default_factory=dict)
     style: Style = Style()
     target: Source | Style | None = None
@@ -192,6 +193,8 @@ BAD = [
     ({"input_text": "x", "tags": "a"}, "tags", 'tags must be a list, got "a"'),
     ({"input_text": "x", "tags": ["a", 2]}, "tags.1", "tags[1] must be a string, got 2"),
     ({"input_text": "x", "tags": list("abcd")}, "tags", "tags cannot have more than 3 entries"),
+    ({"input_text": "x", "voices": []}, "voices", "voices must have at least 1 entry"),
+    ({"input_text": "x", "voices": ["c"]}, "voices.0", "voices[0] must be 'a' or 'b', got \"c\""),
     ({"input_text": "x", "sources": [{}]}, "sources.0.source_name", "source_name is required"),
     ({"input_text": "x", "sources": [7]}, "sources.0", "sources[0] must be an object, got 7"),
     ({"input_text": "x", "style": []}, "style", "style must be an object, got []"),
