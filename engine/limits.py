@@ -51,6 +51,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the memory journal holds for all sessions; the oldest ended ones go first."""
     memory_journal_session_bytes: int = 32 * MIB
     """What it holds for one session; its oldest entries go first, and readers get a gap."""
+    journal_pending_bytes: int = 32 * MIB
+    """Text that a durable journal has taken and not yet written; then writers wait for room, and
+    at four times as much it refuses: a disk that slow is as good as broken."""
+    journal_probe_s: float = 1.0
+    """While writing fails and nobody writes, it is tried this often whether it works again."""
 
     # -- attempts
     max_attempts: int = 3
