@@ -1,0 +1,348 @@
+"""The journal that survives: SQLite, with one writer actor and group commit.
+
+`append_nowait` only queues. The writer takes all that is queued, writes it in one transaction in
+a worker thread, and takes what has come meanwhile: under load groups grow by themselves, and a
+lone batch waits for nobody. A commit is done once SQLite has synced its write-ahead log.
+
+A write that fails fails its whole group: each Commit raises, `problem` says why, and the writer
+tries again with whatever comes next, or with an empty write every second, until it works; then
+`problem` is "" again. Nothing is retried on its own: the owner of a batch knows what its readers
+have seen. Must not import sessions, pipelines or providers, nor another journal.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import trio
+
+from engine.errors import JournalFailed
+from engine.events import Entry
+from engine.journal import sqlite_reading as reading
+from engine.journal.encoding import encode
+from engine.journal.interface import Batch, Document, SessionRecord, SessionState
+from engine.journal.sqlite_schema import FileLock, explained, open_database
+from engine.journal.sqlite_writing import Append, Call, Write, Writer
+from engine.limits import Limits
+
+_BATCH_BYTES = 512
+"""What a batch on its way costs beside its text."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Group:
+    """Writes that become durable together."""
+
+    __slots__ = ("bytes", "done", "failure", "writes")
+
+    def __init__(self) -> None:
+        self.writes: list[Write] = []
+        self.bytes = 0
+        self.done = trio.Event()
+        self.failure: JournalFailed | None = None
+
+    def end(self, failure: JournalFailed | None = None) -> None:
+        """Wake everyone who waits; after this nothing of the group changes."""
+        self.failure = failure
+        self.writes = []
+        self.done.set()
+
+
+class _Commit:
+    """The promise of a write."""
+
+    __slots__ = ("_group", "_write")
+
+    def __init__(self, group: _Group, write: Write) -> None:
+        self._group = group
+        self._write = write
+
+    def __repr__(self) -> str:
+        return f"<_Commit: {'done' if self._group.done.is_set() else 'on its way'}>"
+
+    @property
+    def is_done(self) -> bool:
+        if not self._group.done.is_set():
+            return False
+        self._check()
+        return True
+
+    async def wait(self) -> None:
+        await self._group.done.wait()
+        self._check()
+
+    async def result(self) -> Any:
+        """Wait, and give what a `Call` gave."""
+        await self.wait()
+        return self._write.result
+
+    def _check(self) -> None:
+        error = self._group.failure or self._write.error
+        if error is not None:
+            # A new one for each who asks: an exception that is raised twice collects tracebacks.
+            raise type(error)(error.message) from error
+
+
+class SqliteJournal:
+    """Keeps logs and documents in one SQLite file; `run` has to run for anything to happen.
+
+    Args:
+        path: the file; it and its folder are made where there is none.
+        limits: `journal_pending_bytes`, `journal_probe_s`, `retention_s` and `close_s` count.
+    """
+
+    is_durable = True
+
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
+        self._path = path
+        self._limits = limits or Limits()
+        self._readers = reading.Readers(path)
+        self._group = _Group()
+        self._pending_bytes = 0
+        self._work = trio.Event()
+        self._room = trio.Event()
+        # Own limiters: neither may wait for the process's other threads, nor reads for writes.
+        self._write_limiter = trio.CapacityLimiter(1)
+        self._read_limiter = trio.CapacityLimiter(4)
+        self._is_running = False
+        self._problem = ""
+
+    def __repr__(self) -> str:
+        state = self._problem or ("running" if self._is_running else "not running")
+        return f"<SqliteJournal {self._path}: {state}, {self._pending_bytes} bytes on their way>"
+
+    @property
+    def problem(self) -> str:
+        """See `Journal.problem`."""
+        return self._problem if self._is_running else self._problem or "the journal is not running"
+
+    # ---- the writer -----------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Be the writer actor: open the file, report `started`, write until cancelled.
+
+        Raises:
+            JournalFailed: the file cannot be opened: damaged, locked, in use by another process,
+                not ours, or of a newer version; the message says which, and what to do.
+
+        Cancellation: what was appended is still written, for at most `close_s`; then the file is
+        closed. What is appended later is refused. `run` may be called again.
+        """
+        if self._is_running:
+            raise RuntimeError("the journal is running already")
+        with ExitStack() as stack:
+            lock, connection = await trio.to_thread.run_sync(
+                self._open, limiter=self._write_limiter
+            )
+            stack.callback(lock.release)
+            stack.callback(connection.close)
+            stack.callback(self._readers.close)
+            writer = Writer(connection, self._limits.retention_s)
+            self._problem = ""
+            self._is_running = True
+            stack.callback(self._stop)
+            task_status.started()
+            try:
+                while True:
+                    await self._wait_for_work()
+                    await self._write(writer)
+            finally:
+                with trio.CancelScope(
+                    shield=True, deadline=trio.current_time() + self._limits.close_s
+                ):
+                    while self._group.writes and not self._problem:
+                        await self._write(writer)
+
+    def _open(self) -> tuple[FileLock, sqlite3.Connection]:
+        lock = FileLock(self._path)
+        try:
+            return lock, open_database(self._path)
+        except BaseException:
+            lock.release()
+            raise
+
+    async def _wait_for_work(self) -> None:
+        """Wait for a write or, while writing fails, for the time to try again."""
+        if not self._group.writes:
+            self._work = trio.Event()
+            with trio.move_on_after(
+                self._limits.journal_probe_s if self._problem else float("inf")
+            ):
+                await self._work.wait()
+
+    async def _write(self, writer: Writer) -> None:
+        """Write all that is queued."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        group, self._group = self._group, _Group()
+        failure: JournalFailed | None = JournalFailed("the journal's writer broke off")
+        try:
+            # Not to be cancelled from here on: the thread ends by itself, and the group is over.
+            await trio.to_thread.run_sync(writer.write, group.writes, limiter=self._write_limiter)
+            failure = None
+        except sqlite3.Error as error:
+            failure = explained(error, self._path)
+        finally:
+            self._problem = failure.message if failure else ""
+            self._pending_bytes -= group.bytes
+            group.end(failure)
+            self._room.set()
+            self._room = trio.Event()
+
+    def _stop(self) -> None:
+        """Refuse what comes, and what is left."""
+        self._is_running = False
+        group, self._group = self._group, _Group()
+        self._pending_bytes = 0
+        group.end(JournalFailed("the journal was closed before this was written"))
+        self._room.set()
+
+    def _queue(self, write: Write, size_bytes: int) -> _Commit:
+        if not self._is_running:
+            raise JournalFailed("the journal is not running")
+        group = self._group
+        group.writes.append(write)
+        group.bytes += size_bytes
+        self._pending_bytes += size_bytes
+        self._work.set()
+        return _Commit(group, write)
+
+    async def _change(
+        self, change: Callable[Concatenate[Writer, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Have the writer do something, in its turn."""
+        write = Call(lambda writer: change(writer, *args, **kwargs))
+        result: R = await self._queue(write, _BATCH_BYTES).result()
+        return result
+
+    async def _read(
+        self,
+        query: Callable[Concatenate[sqlite3.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run a query in a thread."""
+        if not self._is_running:
+            raise JournalFailed("the journal is not running")
+        run = partial(self._readers.query, query, *args, **kwargs)
+        try:
+            return await trio.to_thread.run_sync(run, limiter=self._read_limiter)
+        except sqlite3.Error as error:
+            raise explained(error, self._path) from error
+
+    # ---- logs -----------------------------------------------------------------------------------
+
+    async def create(self, record: SessionRecord) -> None:
+        """See `Journal.create`.
+
+        Cancellation: the session is made all the same.
+        """
+        await self._change(Writer.create, record)
+
+    def append_nowait(self, batch: Batch) -> _Commit:
+        """See `Journal.append_nowait`; a stale epoch or a hole is the Commit's to raise.
+
+        Raises:
+            JournalFailed: `run` is not running, or four times what `wait_room` waits for is on
+                its way: somebody never waited for room.
+        """
+        size_bytes = _BATCH_BYTES
+        for entry in batch.entries:
+            size_bytes += len(getattr(entry.event, "text", ""))
+        if self._pending_bytes + size_bytes > 4 * self._limits.journal_pending_bytes:
+            raise JournalFailed("the journal's queue is full: the disk is too slow")
+        return self._queue(Append(batch), size_bytes)
+
+    async def wait_room(self) -> None:
+        """See `Journal.wait_room`; the bound is `journal_pending_bytes`."""
+        await trio.lowlevel.checkpoint()
+        while self._pending_bytes > self._limits.journal_pending_bytes:
+            await self._room.wait()
+
+    async def begin_epoch(self, session_id: str, name: str) -> SessionRecord:
+        """See `Journal.begin_epoch`; what was appended before it is durable first.
+
+        Cancellation: the epoch begins all the same.
+        """
+        await self._change(Writer.begin_epoch, session_id, name)
+        record = await self._read(reading.load, session_id)
+        if record is None:
+            raise JournalFailed(f"session {session_id} was deleted meanwhile")
+        return record
+
+    async def read(
+        self, session_id: str, after_seq: int, *, max_events: int = 1000
+    ) -> tuple[Entry, ...]:
+        """See `Journal.read`."""
+        return await self._read(reading.read, session_id, after_seq, max_events)
+
+    async def earliest(self, session_id: str) -> int:
+        """See `Journal.earliest`; nothing is ever dropped of a session that is held."""
+        await trio.lowlevel.checkpoint()
+        return 1
+
+    # ---- sessions -------------------------------------------------------------------------------
+
+    async def load(self, session_id: str) -> SessionRecord | None:
+        """See `Journal.load`."""
+        return await self._read(reading.load, session_id)
+
+    async def sessions(
+        self,
+        *,
+        owner: str | None = None,
+        protocol: str | None = None,
+        states: Sequence[SessionState] = (),
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[tuple[SessionRecord, ...], str | None]:
+        """See `Journal.sessions`."""
+        return await self._read(reading.sessions, owner, protocol, states, limit, cursor)
+
+    async def delete(self, session_id: str) -> bool:
+        """See `Journal.delete`."""
+        return await self._change(Writer.delete, session_id)
+
+    async def expire(self, ended_before: float) -> int:
+        """See `Journal.expire`; some at a time, and other writes in between.
+
+        Cancellation: some are dropped, and the next call goes on.
+        """
+        total = 0
+        while count := await self._change(Writer.expire, ended_before):
+            total += count
+        return total
+
+    async def has_expired(self, session_id: str) -> bool:
+        """See `Journal.has_expired`."""
+        return await self._read(reading.has_expired, session_id)
+
+    # ---- documents ------------------------------------------------------------------------------
+
+    async def put(self, document: Document) -> None:
+        """See `Journal.put`.
+
+        Cancellation: it is stored all the same.
+        """
+        data = encode(document)  # now: what the caller changes afterwards does not count
+        await self._change(Writer.put, document, data)
+
+    async def get(self, collection: str, key: str) -> Document | None:
+        """See `Journal.get`."""
+        return await self._read(reading.get, collection, key)
+
+    async def documents(
+        self, collection: str, *, owner: str | None = None, limit: int = 1000
+    ) -> tuple[Document, ...]:
+        """See `Journal.documents`."""
+        return await self._read(reading.documents, collection, owner, limit)
+
+    async def remove(self, collection: str, key: str) -> bool:
+        """See `Journal.remove`."""
+        return await self._change(Writer.remove, collection, key)
