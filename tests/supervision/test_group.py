@@ -187,8 +187,9 @@ class Plan:
     """A member's fate: how long an attempt takes, how often it fails, what it gives."""
 
     def __init__(self, place: int, tenths: int, failures: int, value: int) -> None:
-        # Thousandths make every moment unique, so that the model needs no rule for ties.
-        self.seconds = tenths / 10 + (place + 1) / 1000
+        # One to three attempts times a power of four is a number that no other member can reach:
+        # no two end at one moment, and the model needs no rule for ties.
+        self.seconds = tenths / 10 + 4**place / 1e6
         self.failures = failures
         self.value = value
 
