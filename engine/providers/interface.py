@@ -150,6 +150,36 @@ class Provider(Protocol):
         ...
 
 
+class Directory(Protocol):
+    """Where a session finds its providers; `engine.providers.registry` has the real one."""
+
+    @property
+    def default_name(self) -> str:
+        """The provider that a request without one gets."""
+        ...
+
+    def get(self, name: str) -> Provider:
+        """Give a provider by its name.
+
+        Raises:
+            ProviderNotFound: nobody has this name.
+            ProviderNotConfigured: it is known, and a key or an address is missing.
+        """
+        ...
+
+    def resolve(self, text: str) -> tuple[Provider, str]:
+        """Give provider and model for "provider/model", or for a model that a provider lists.
+
+        Raises:
+            ProviderNotFound, ProviderNotConfigured: as `get`.
+        """
+        ...
+
+    def infos(self) -> tuple[ProviderInfo, ...]:
+        """Describe all of them; without secrets."""
+        ...
+
+
 def count_tokens(text: str) -> int:
     """Estimate the tokens of a text: about four characters each, at least one for any text.
 

@@ -1,0 +1,537 @@
+"""The engine: starts sessions, finds them, lets callers read and cancel them, and drains.
+
+Its place is at the top of a program, outside any web framework: `main()` opens it and runs the
+server inside it, so that sessions outlive connections.
+
+    async with open_engine(providers=…) as engine:
+        session = await engine.start("generate", {"request": {"input": "…"}})
+        with await engine.subscribe(session.session_id) as subscription:
+            while batch := await subscription.receive():
+                ...
+
+Must not import pipelines by name, a concrete provider, or anything of HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import msgspec
+import trio
+
+from engine.actors.wheel import Wheel
+from engine.errors import Expired, InvalidRequest, NotFound, Overloaded, ShuttingDown
+from engine.events import JSON, CancelReason
+from engine.journal.interface import Epoch, Journal, SessionRecord, SessionState
+from engine.journal.memory import MemoryJournal
+from engine.limits import Limits
+from engine.sessions.attachment import Attachment
+from engine.sessions.cursors import parse_cursor, place
+from engine.sessions.delays import DelayLine
+from engine.sessions.log import Log
+from engine.sessions.recovery import fold, interrupted_sessions
+from engine.sessions.run import Run
+from engine.sessions.session import Session
+from engine.sessions.subscription import Gap, Subscription
+from engine.sessions.view import View
+from engine.supervision import Backoff, ChildSpec, Supervisor, open_supervisor
+
+if TYPE_CHECKING:
+    from engine.pipelines.interface import AnyPipeline
+    from engine.providers.interface import Directory
+
+_logger = logging.getLogger("antiphon.engine")
+
+
+class Viewer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: only the owner or an admin may see a session."""
+
+    sub: str = ""
+    is_admin: bool = False
+
+    def may_see(self, record: SessionRecord) -> bool:
+        """Whether a session exists for this viewer."""
+        return self.is_admin or self.sub == record.owner
+
+
+ANYONE = Viewer(is_admin=True)
+"""For programs that embed the engine and have no users."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What any request may say besides its protocol's own."""
+
+    request_id: str | None = None
+    """Echoed with each message; at most 128 characters."""
+    detached: bool | None = None
+    """None: as the pipeline has it."""
+    deadline_s: float | None = None
+    token_budget: int | None = None
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it is now."""
+
+    record: SessionRecord
+    """Its `state` is the one of this moment."""
+    epoch: str
+    view: View
+    usage: JSON
+
+
+class Engine:
+    """See the module. Made by `open_engine` only."""
+
+    def __init__(
+        self,
+        *,
+        providers: Directory,
+        journal: Journal,
+        limits: Limits,
+        pipelines: Mapping[str, AnyPipeline],
+        services: Mapping[str, Any],
+        random: Random,
+    ) -> None:
+        self.providers = providers
+        self.journal = journal
+        self.limits = limits
+        self.pipelines = dict(pipelines)
+        self.services = dict(services)
+        self.is_draining = False
+        self.wheel = Wheel()
+        self.sessions: dict[str, Session] = {}
+        """The sessions at work, by id."""
+        self.supervisor: Supervisor | None = None
+        self._random = random
+        self._rollup = DelayLine(limits.rollup_s)
+        self._lag = DelayLine(limits.journal_lag_s / 2)
+        self._attachments: dict[str, Attachment] = {}
+        self._logs: WeakValueDictionary[str, Log] = WeakValueDictionary()
+        self._nursery: trio.Nursery | None = None
+        self._clock_offset = time.time() - trio.current_time()
+        self._starting = 0
+
+    # ---- starting --------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        protocol: str,
+        data: JSON,
+        *,
+        owner: str = "",
+        options: Options | None = None,
+        session_id: str | None = None,
+    ) -> Session:
+        """Start a session; when this returns, it is durable and at work.
+
+        Args:
+            protocol: the pipeline's word.
+            data: the request, in the pipeline's own form.
+            owner: whose session it is.
+            options: what any request may say.
+            session_id: an id of the caller's own; else one is made.
+
+        Raises:
+            InvalidRequest: the request breaks its contract; nothing was started.
+            Overloaded: there are as many sessions as there may be.
+            ShuttingDown: the engine is draining.
+            JournalFailed: it could not be made durable.
+
+        Cancellation: the session may have been started; attached, it ends after the grace time.
+        """
+        pipeline = self.pipeline(protocol)
+        options = options or Options()
+        self._admit()
+        command, warnings = pipeline.parse(data)
+        now = self.now()
+        detached = pipeline.is_detached if options.detached is None else options.detached
+        record = SessionRecord(
+            session_id=session_id or self.new_id(),
+            protocol=protocol,
+            owner=owner,
+            request_id=options.request_id,
+            command=command.model_dump(mode="json", exclude_defaults=True),
+            detached=detached,
+            deadline_at=now + self._deadline_s(options),
+            token_budget=options.token_budget,
+            warnings=warnings,
+            created_at=now,
+            updated_at=now,
+            epochs=(Epoch(name=self._new_epoch(), after_seq=0),),
+        )
+        self._starting += 1
+        try:
+            await self.journal.create(record)
+        finally:
+            self._starting -= 1
+        return self._launch(record, View(), command)
+
+    def pipeline(self, protocol: str) -> AnyPipeline:
+        """Give the pipeline of a word.
+
+        Raises:
+            NotFound: there is none.
+        """
+        try:
+            return self.pipelines[protocol]
+        except KeyError:
+            known = ", ".join(self.pipelines)
+            raise NotFound(f"no pipeline is named {protocol!r}; there are {known}") from None
+
+    def new_id(self) -> str:
+        """Make an id for a session."""
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    def now(self) -> float:
+        """Give Unix time in seconds, on trio's clock, so that a virtual clock moves it too."""
+        return trio.current_time() + self._clock_offset
+
+    def _new_epoch(self) -> str:
+        return f"{self._random.getrandbits(40):010x}"
+
+    def _deadline_s(self, options: Options) -> float:
+        return min(options.deadline_s or self.limits.deadline_s, self.limits.max_deadline_s)
+
+    def _admit(self) -> None:
+        if self.is_draining:
+            raise ShuttingDown("the server is stopping and takes no new sessions", retry_after_s=5)
+        if len(self.sessions) + self._starting >= self.limits.max_sessions:
+            raise Overloaded(
+                f"{self.limits.max_sessions} sessions are running, which is the most allowed",
+                retry_after_s=1.0,
+            )
+
+    def _launch(
+        self, record: SessionRecord, view: View, command: Any, *, hold: bool = False
+    ) -> Session:
+        assert self._nursery is not None
+        pipeline = self.pipelines[record.protocol]
+
+        async def work(session: Session) -> Any:
+            return await pipeline.run(Run(session, self.providers, self.services), command)
+
+        session = Session(
+            record,
+            log=self._new_log(record, view, is_bounded=not record.detached),
+            limits=self.limits,
+            rollup=self._rollup,
+            random=self._random,
+            work=work,
+        )
+        self.sessions[record.session_id] = session
+        self._logs[record.session_id] = session.log
+        if not record.detached:
+            attachment = Attachment(session, self.wheel, self.limits.grace_s)
+            self._attachments[record.session_id] = attachment
+            attachment.left()
+            if hold:
+                session.hold()
+        self._nursery.start_soon(self._run, session, name=f"session {record.session_id}")
+        return session
+
+    async def _run(self, session: Session) -> None:
+        deadline = None
+        if session.record.deadline_at is not None:
+            deadline = self.wheel.call_at(
+                session.record.deadline_at - self._clock_offset,
+                lambda: session.cancel("deadline", "the session's deadline has passed"),
+            )
+        try:
+            await session.run()
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            attachment = self._attachments.pop(session.session_id, None)
+            if attachment is not None:
+                attachment.joined()
+            self.sessions.pop(session.session_id, None)
+
+    def _new_log(self, record: SessionRecord, view: View, *, is_bounded: bool) -> Log:
+        return Log(
+            session_id=record.session_id,
+            epoch=record.epochs[-1].name,
+            after_seq=view.seq,
+            journal=self.journal,
+            limits=self.limits,
+            clock=self.now,
+            save_later=self._lag.call,
+            view=view,
+            is_bounded=is_bounded,
+        )
+
+    # ---- finding ---------------------------------------------------------------------------------
+
+    async def record(self, session_id: str, viewer: Viewer = ANYONE) -> SessionRecord:
+        """Give a session's record, with the state of this moment.
+
+        Raises:
+            NotFound: there is none, or not for this viewer. Expired: its retention time has passed.
+        """
+        session = self.sessions.get(session_id)
+        if session is not None:
+            record = msgspec.structs.replace(session.record, state=session.state)
+        else:
+            stored = await self.journal.load(session_id)
+            if stored is None:
+                if await self.journal.has_expired(session_id):
+                    raise Expired(f"session {session_id} has passed its retention time")
+                raise NotFound(f"no session has the id {session_id}")
+            record = stored
+        if not viewer.may_see(record):
+            raise NotFound(f"no session has the id {session_id}")
+        return record
+
+    async def picture(self, session_id: str, viewer: Viewer = ANYONE) -> Picture:
+        """Show a session as it is now: running, or ended and kept.
+
+        Raises:
+            NotFound, Expired: as `record`.
+        """
+        record = await self.record(session_id, viewer)
+        log = await self._log(record)
+        session = self.sessions.get(session_id)
+        view = log.view
+        if session is not None:
+            usage = session.usage.as_json()
+        else:
+            usage = view.terminal.usage if view.terminal is not None else {}
+        return Picture(record=record, epoch=log.epoch, view=view, usage=usage)
+
+    async def list(
+        self,
+        viewer: Viewer = ANYONE,
+        *,
+        states: Iterable[SessionState] = (),
+        protocol: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[tuple[SessionRecord, ...], str | None]:
+        """List a viewer's sessions (an admin's: all), newest first, and the next page's cursor."""
+        return await self.journal.sessions(
+            owner=None if viewer.is_admin else viewer.sub,
+            protocol=protocol,
+            states=tuple(states),
+            limit=limit,
+            cursor=cursor,
+        )
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    async def subscribe(
+        self,
+        session_id: str,
+        *,
+        after: str | None = None,
+        viewer: Viewer = ANYONE,
+        wake: Callable[[Subscription], None] | None = None,
+        on_gap: Callable[[Gap], None] | None = None,
+        after_seq: int | None = None,
+    ) -> Subscription:
+        """Read a session's log after a cursor, live or ended.
+
+        Args:
+            session_id: which session.
+            after: `<epoch>:<seq>` of the last message that the reader has; None: from the start.
+            viewer: who asks.
+            wake: see `Subscription`.
+            on_gap: told when the cursor's epoch is none of this session's, or lies beyond its end;
+                reading then begins at the start, or at the end.
+            after_seq: an offset of the present epoch, in the place of `after`.
+
+        Raises:
+            NotFound, Expired: as `record`. InvalidRequest: the cursor cannot be read.
+        """
+        record = await self.record(session_id, viewer)
+        log = await self._log(record)
+        seq = after_seq if after_seq is not None else 0
+        if after is not None:
+            seq = self._place(record, log, after, on_gap)
+        attachment = self._attachments.get(session_id)
+        subscription = Subscription(log, seq, wake=wake, on_close=self._reader_left)
+        if attachment is not None:
+            attachment.joined()
+            self.sessions[session_id].release()
+        return subscription
+
+    def _place(
+        self, record: SessionRecord, log: Log, after: str, on_gap: Callable[[Gap], None] | None
+    ) -> int:
+        epoch, requested = parse_cursor(after)
+        seq = place(record, epoch, requested)
+        if seq is not None and seq <= log.visible:
+            return seq
+        if on_gap is None:
+            raise InvalidRequest(
+                f"the cursor {after!r} is not one of session {record.session_id}",
+                [("after", f"must be {log.epoch}:<seq> with seq from 0 to {log.visible}")],
+            )
+        on_gap(Gap(requested=requested + 1, earliest=1, latest=log.visible))
+        return 0 if seq is None else log.visible
+
+    def _reader_left(self, subscription: Subscription) -> None:
+        attachment = self._attachments.get(subscription.session_id)
+        if attachment is not None:
+            attachment.left()
+
+    async def _log(self, record: SessionRecord) -> Log:
+        """Give a live session's log, or open an ended one's from the journal."""
+        log = self._logs.get(record.session_id)
+        if log is None:
+            view = await fold(self.journal, record.session_id)
+            log = self._logs.get(record.session_id)
+            if log is None:
+                log = self._new_log(record, view, is_bounded=False)
+                log.is_ended = True
+                self._logs[record.session_id] = log
+        return log
+
+    # ---- cancelling ------------------------------------------------------------------------------
+
+    async def cancel(
+        self,
+        session_id: str,
+        *,
+        viewer: Viewer = ANYONE,
+        reason: CancelReason = "client",
+        message: str = "",
+        target: JSON | None = None,
+    ) -> SessionRecord:
+        """Cancel a session, or with `target` one part or phase of it alone.
+
+        Accepted when this returns; the terminal event follows in the log. On a session that has
+        ended, or that is being cancelled, it changes nothing.
+
+        Raises:
+            NotFound: no such session for this viewer, or no such part in it.
+            Expired: as `record`.
+        """
+        record = await self.record(session_id, viewer)
+        session = self.sessions.get(session_id)
+        if session is not None and not session.has_ended:
+            if target:
+                session.cancel_part(target)
+            else:
+                session.cancel(reason, message)
+        return record
+
+    async def delete(self, session_id: str, viewer: Viewer = ANYONE) -> None:
+        """Forget a session; a running one is cancelled first.
+
+        Raises:
+            NotFound, Expired: as `record`.
+        """
+        await self.cancel(session_id, viewer=viewer)
+        session = self.sessions.get(session_id)
+        if session is not None:
+            await session.ended.wait()
+        self._logs.pop(session_id, None)
+        await self.journal.delete(session_id)
+
+    # ---- draining --------------------------------------------------------------------------------
+
+    async def drain(self, grace_s: float | None = None) -> None:
+        """Take nothing new, let sessions finish within the grace, then set the rest aside.
+
+        With a durable journal the rest goes on after a restart; with the memory journal it is
+        cancelled as `shutdown`. Draining twice is fine; the shorter grace counts.
+        """
+        self.is_draining = True
+        grace_s = self.limits.drain_s if grace_s is None else grace_s
+        with trio.move_on_after(grace_s):
+            for session in tuple(self.sessions.values()):
+                await session.ended.wait()
+        await self.stop_all()
+
+    async def stop_all(self) -> None:
+        """End every session at once: set aside, or cancelled as `shutdown`."""
+        self.is_draining = True
+        sessions = tuple(self.sessions.values())
+        for session in sessions:
+            if self.journal.is_durable:
+                session.set_aside()
+            else:
+                session.cancel("shutdown", "the server is stopping")
+        with trio.move_on_after(self.limits.close_s):
+            for session in sessions:
+                await session.ended.wait()
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    async def _recover(self) -> None:
+        async for record, view in interrupted_sessions(self.journal, self._new_epoch):
+            pipeline = self.pipelines.get(record.protocol)
+            if pipeline is None:
+                _logger.error("session %s: no pipeline %r", record.session_id, record.protocol)
+                continue
+            command, _ = pipeline.parse(record.command)
+            self._launch(record, view, command, hold=True)
+
+    async def _expire_often(self) -> None:
+        while True:
+            await trio.sleep(min(60.0, self.limits.retention_s / 4))
+            await self.journal.expire(self.now() - self.limits.retention_s)
+
+    def __repr__(self) -> str:
+        return f"<Engine {len(self.sessions)} sessions{', draining' if self.is_draining else ''}>"
+
+
+@asynccontextmanager
+async def open_engine(
+    *,
+    providers: Directory,
+    pipelines: Iterable[AnyPipeline],
+    journal: Journal | None = None,
+    limits: Limits | None = None,
+    services: Mapping[str, Any] | None = None,
+    random: Random | None = None,
+) -> AsyncIterator[Engine]:
+    """Open an engine; sessions run inside the block.
+
+    Leaving it ends what still runs (see `Engine.stop_all`); call `Engine.drain` first to let
+    sessions finish.
+
+    Args:
+        providers: where text comes from.
+        pipelines: what sessions can do.
+        journal: where logs live; the memory journal unless given.
+        limits: the bounds.
+        services: what pipelines get by name: catalogues, personas.
+        random: for ids and jitter; a seeded one makes a simulation repeatable.
+    """
+    limits = limits or Limits()
+    journal = journal if journal is not None else MemoryJournal(limits)
+    engine = Engine(
+        providers=providers,
+        journal=journal,
+        limits=limits,
+        pipelines={pipeline.name: pipeline for pipeline in pipelines},
+        services=services or {},
+        random=random or SystemRandom(),
+    )
+    async with open_supervisor(
+        "engine", strategy="one_for_one", intensity=10, period_s=60.0, backoff=Backoff(base_s=0.1)
+    ) as supervisor:
+        engine.supervisor = supervisor
+        for spec in _services(engine):
+            await supervisor.start(spec)
+        async with trio.open_nursery() as nursery:
+            engine._nursery = nursery
+            await engine._recover()
+            yield engine
+            await engine.stop_all()
+            nursery.cancel_scope.cancel(reason="the engine is closed")
+
+
+def _services(engine: Engine) -> Iterable[ChildSpec]:
+    """The engine's own actors, each restarted on its own if it fails."""
+    yield ChildSpec("wheel", lambda _: engine.wheel.run())
+    yield ChildSpec("rollup", lambda _: engine._rollup.run())
+    yield ChildSpec("journal lag", lambda _: engine._lag.run())
+    yield ChildSpec("retention", lambda _: engine._expire_often())

@@ -1,0 +1,200 @@
+"""Generates one part: attempts, deltas into the outlet, usage, and a cancel scope of its own.
+
+A half-streamed answer cannot be continued, so every retry is a new attempt, and an event: readers
+learn that the text so far is void before they wait for the next one (I9). Leaving this code, in
+whatever way, has closed the provider's stream (I4) and settled the budget (I14).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+
+from engine.errors import AntiphonError, ProviderBadOutput
+from engine.events import JSON, Part, Reasoning, Usage
+from engine.providers.interface import (
+    Delta,
+    FinishReason,
+    GenerationRequest,
+    Provider,
+    count_tokens,
+)
+from engine.sessions.outcomes import Answer, PartLost, is_worth_another_attempt
+from engine.sessions.outlet import Outlet
+from engine.supervision.policy import Backoff
+
+if TYPE_CHECKING:
+    from engine.journal.interface import Commit
+    from engine.sessions.session import Session
+
+DEFAULT_MAX_TOKENS = 4096
+"""What is reserved of a token budget for a call that names no bound of its own."""
+
+
+async def generate(
+    session: Session,
+    part: Part,
+    request: GenerationRequest,
+    provider: Provider,
+    *,
+    on_text: Callable[[str], None] | None = None,
+    is_quiet: bool = False,
+) -> Answer:
+    """Have a part written, with as many attempts as it takes and the limits allow.
+
+    Args:
+        session: whose part it is.
+        part: which part; its `attempt` is the one to begin with.
+        request: what to ask for.
+        provider: whom to ask.
+        on_text: called with each piece of text as it comes; must not block.
+        is_quiet: nothing is streamed to the log; the part is known to it by its attempts alone.
+
+    Raises:
+        PartLost: the last attempt failed.
+
+    Cancellation: the upstream is closed, what came so far is in the log.
+    """
+    limits = session.limits
+    backoff = Backoff(base_s=limits.backoff_s, max_s=limits.max_backoff_s)
+    failures = 0
+    while True:
+        attempt = _Attempt(session, part, request, provider, on_text, is_quiet)
+        try:
+            return await attempt.run()
+        except AntiphonError as error:
+            failures += 1
+            wait_s = error.retry_after_s or 0.0
+            if (
+                not is_worth_another_attempt(error)
+                or failures >= limits.max_attempts
+                or wait_s > limits.max_retry_after_s
+            ):
+                raise PartLost(attempt.part, error) from error
+            part = await session.new_attempt(attempt.part, "provider", error)
+            await trio.sleep(max(wait_s, backoff.delay_s(failures, session.random.random())))
+
+
+class _Attempt:
+    """One call of a provider for one part."""
+
+    def __init__(
+        self,
+        session: Session,
+        part: Part,
+        request: GenerationRequest,
+        provider: Provider,
+        on_text: Callable[[str], None] | None,
+        is_quiet: bool,
+    ) -> None:
+        self.part = part
+        self._session = session
+        self._request = request
+        self._provider = provider
+        self._on_text = on_text
+        self._is_quiet = is_quiet
+        self._outlet: Outlet | None = None
+        self._pieces: list[str] = []
+        self._size = 0
+        self._tokens = 0
+        self._reasoning: list[str] = []
+        self._tools: list[JSON] = []
+        self._usage: Usage | None = None
+        self._finish: FinishReason | None = None
+        self._response_id: str | None = None
+        self._first_at: float | None = None
+
+    async def run(self) -> Answer:
+        session, request = self._session, self._request
+        input_tokens = count_tokens(request.instructions) + sum(
+            count_tokens(message.content) for message in request.messages
+        )
+        reservation = session.budget.reserve(input_tokens, request.max_tokens or DEFAULT_MAX_TOKENS)
+        if session.budget.limit is not None:
+            request = msgspec.structs.replace(request, max_tokens=reservation.output_tokens)
+        opened = session.note_opened(self.part)
+        started_at = trio.current_time()
+        try:
+            session.upstream_opening(self.part)
+            try:
+                async with self._provider.stream(request) as deltas:
+                    async for delta in deltas:
+                        await self._take(delta, opened)
+            finally:
+                session.upstream_closed(self.part)
+            if self._finish is None:
+                raise ProviderBadOutput(f"{self._provider.name} ended without a finish reason")
+            if self._outlet is not None:
+                self._outlet.flush()
+        finally:
+            usage = self._usage or Usage(
+                input_tokens=input_tokens, output_tokens=self._tokens, estimated=True
+            )
+            reservation.settle(usage.total_tokens)
+            session.usage.add(self.part.id, self.part.target, usage)
+            if self._outlet is not None:
+                session.close_outlet(self._outlet)
+        now = trio.current_time()
+        return Answer(
+            part=self.part,
+            text="".join(self._pieces),
+            usage=usage,
+            finish=self._finish,
+            response_id=self._response_id,
+            reasoning="".join(self._reasoning),
+            tools=tuple(self._tools),
+            first_token_s=None if self._first_at is None else self._first_at - started_at,
+            total_s=now - started_at,
+        )
+
+    async def _take(self, delta: Delta, opened: Commit | None) -> None:
+        text = delta.text
+        if text:
+            tokens = delta.tokens if delta.tokens is not None else count_tokens(text)
+            if self._first_at is None:
+                await self._begin(delta, opened)
+            self._tokens += tokens
+            self._size += len(text)
+            self._pieces.append(text)
+            if self._size > self._session.limits.max_part_bytes:
+                raise _too_long(self._provider.name, self._session.limits.max_part_bytes)
+            if self._on_text is not None:
+                self._on_text(text)
+            if self._outlet is not None:
+                self._outlet.write_nowait(text, tokens)
+                log = self._session.log
+                if log.is_full:
+                    await log.wait_room()
+        if delta.finish is not None:
+            self._finish = delta.finish
+        if delta.usage is not None:
+            self._usage = delta.usage
+        if delta.response_id is not None:
+            self._response_id = delta.response_id
+        if delta.tool is not None:
+            self._tools.append(delta.tool)
+            if not self._is_quiet:
+                await self._session.emit_tool(self.part, delta.tool)
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
+            if not self._is_quiet:
+                await self._session.emit(Reasoning(part=self.part, text=delta.reasoning))
+
+    async def _begin(self, delta: Delta, opened: Commit | None) -> None:
+        """Take the first text: nobody sees it before the journal knows that the part has begun."""
+        self._first_at = trio.current_time()
+        if opened is not None and not opened.is_done:
+            await opened.wait()
+        if delta.model and delta.model != self.part.model:
+            self.part = msgspec.structs.replace(self.part, model=delta.model)
+        if not self._is_quiet:
+            self._outlet = self._session.open_outlet(self.part)
+
+
+def _too_long(name: str, bound: int) -> AntiphonError:
+    error = ProviderBadOutput(f"{name} wrote more than {bound} characters for one part")
+    error.retryable = False  # type: ignore[misc]  # it would write as much again
+    return error

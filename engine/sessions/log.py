@@ -1,0 +1,362 @@
+"""A session's log: its only output, and the one road that tokens, results and errors take.
+
+The window holds the newest entries in memory, shared by all readers; a reader costs an integer (its
+cursor). Behind the window there is the journal. Two offsets matter: `head` was numbered last,
+`visible` is the last that readers may see. They differ only while a milestone is being committed,
+because a milestone is durable before anyone sees it (I2), and nothing behind it may be seen before
+it (I1).
+
+The numbering step is a plain function: it numbers, keeps, folds and wakes, with no `await` between.
+An idle reader's `wake` is called right there and may take the entry and write it to its socket: no
+task wakes up for it. Must not import pipelines, providers or a concrete journal.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+
+from engine.errors import JournalFailed
+from engine.events import TERMINAL, Delta, Entry, Event
+from engine.journal.interface import Batch, Commit, Journal, SessionState
+from engine.sessions.merging import merge
+from engine.sessions.view import View
+
+if TYPE_CHECKING:
+    from engine.limits import Limits
+    from engine.sessions.subscription import Subscription
+
+_logger = logging.getLogger("antiphon.engine")
+
+_EVENT_BYTES = 64
+"""What an entry counts for besides its text."""
+
+
+class Log:
+    """One session's log, from `after_seq` on.
+
+    Args:
+        session_id: whose log it is.
+        epoch: the name of its present life.
+        after_seq: the last durable offset of the life before; 0 for the first.
+        journal: where entries become durable.
+        limits: the window's bounds, the journal's lag.
+        clock: gives Unix time in seconds.
+        save_later: has a function called after the journal's lag.
+        view: the fold of the entries up to `after_seq`.
+        is_bounded: whether producers wait for the fastest reader (an attached session).
+    """
+
+    def __init__(
+        self,
+        *,
+        session_id: str,
+        epoch: str,
+        after_seq: int,
+        journal: Journal,
+        limits: Limits,
+        clock: Callable[[], float],
+        save_later: Callable[[Callable[[], None]], None],
+        view: View | None = None,
+        is_bounded: bool = True,
+    ) -> None:
+        self.session_id = session_id
+        self.epoch = epoch
+        self.journal = journal
+        self.view = view if view is not None else View()
+        self.is_bounded = is_bounded
+        self.head = self.visible = after_seq
+        self.is_ended = self.view.terminal is not None
+        self.is_full = False
+        """Whether producers have to `wait_room` before they write more."""
+        self.failure: JournalFailed | None = None
+        self.readers: set[Subscription] = set()
+        self._limits = limits
+        self._clock = clock
+        self._save_later = save_later
+        self._entries: list[Entry] = []
+        self._ends: list[int] = []  # of each entry: all bytes up to and with it
+        self._base = after_seq + 1  # the offset of _entries[0]
+        self._bytes = 0
+        self._floor, self._floor_bytes = after_seq, 0  # where the fastest reader is
+        self._room = trio.lowlevel.ParkingLot()
+        self._idle: list[Subscription] = []
+        self._pending: deque[tuple[int, Commit]] = deque()  # milestones on their way
+        self._handed: deque[tuple[int, Commit]] = deque()  # batches on their way
+        self._unsaved = after_seq + 1
+        self._durable = after_seq
+        self._is_save_due = False
+
+    # ---- writing ---------------------------------------------------------------------------------
+
+    def append(self, event: Event, size_bytes: int = 0) -> None:
+        """Number an event that is no milestone, show it, and have it saved behind.
+
+        Raises:
+            JournalFailed: an earlier write failed; nothing more can be promised.
+        """
+        if self.failure is not None:
+            raise self.failure
+        seq = self._number(event, size_bytes)
+        if not self._is_save_due:
+            self._is_save_due = True
+            self._save_later(self._save_due)
+        if not self._pending:
+            self._publish(seq)
+        if self.is_bounded or seq - self._durable > self._limits.window_events:
+            self._measure()
+
+    async def commit(self, event: Event, *, state: SessionState | None = None) -> None:
+        """Number a milestone, make it durable, and only then show it.
+
+        Raises:
+            JournalFailed: it could not be made durable, and nobody has seen it.
+
+        Cancellation: none is taken here; a commit is short, and shielded with a deadline.
+        """
+        if self.failure is not None:
+            raise self.failure
+        seq = self._number(event, 0)
+        commit = self._hand_over(state)
+        self._pending.append((seq, commit))
+        await self._wait(commit)
+        self._settle()
+
+    def note(self, *, opened: dict[str, int]) -> Commit:
+        """Make a note durable that no reader sees: which attempts of which parts have begun.
+
+        Raises:
+            JournalFailed: the journal takes nothing more.
+        """
+        return self.journal.append_nowait(
+            Batch(session_id=self.session_id, epoch=self.epoch, opened=opened)
+        )
+
+    def end_broken(self, event: Event) -> None:
+        """Show a terminal event though the journal failed: silence would be worse.
+
+        What nobody has seen is taken back first, so that a milestone that is not durable stays
+        unseen (I2).
+        """
+        keep = self.visible + 1 - self._base
+        del self._entries[keep:], self._ends[keep:]
+        self._bytes = self._ends[-1] if self._ends else self._bytes
+        self.head = self.visible
+        self._unsaved = min(self._unsaved, self.head + 1)
+        self._pending.clear()
+        seq = self._number(event, 0)
+        try:
+            self._hand_over("failed")
+        except JournalFailed:
+            _logger.error("session %s ends without its last event in the journal", self.session_id)
+        self._publish(seq)
+
+    async def wait_room(self) -> None:
+        """Wait until the fastest reader and the journal are near enough.
+
+        Raises:
+            JournalFailed: a write failed.
+
+        Cancellation: nothing has changed. Backpressure: this is where producers wait.
+        """
+        while self.is_full:
+            if self._is_ahead:
+                await self._room.park()
+                continue
+            self.save()
+            if self._handed:
+                await self._wait(self._handed[0][1])
+            self._learn_durable()
+            if self.failure is not None:
+                raise self.failure
+            self._measure()
+
+    def save(self) -> None:
+        """Hand what is unsaved to the journal now."""
+        if self._unsaved <= self.head and self.failure is None:
+            try:
+                self._hand_over(None)
+            except JournalFailed as error:
+                self.failure = error
+
+    def _save_due(self) -> None:
+        self._is_save_due = False
+        self.save()
+
+    def _number(self, event: Event, size_bytes: int) -> int:
+        seq = self.head = self.head + 1
+        self._entries.append(Entry(seq=seq, at=self._clock(), event=event))
+        self._bytes += size_bytes + _EVENT_BYTES
+        self._ends.append(self._bytes)
+        if len(self._entries) > 2 * self._limits.window_events or (
+            self._bytes - self._ends[0] > 2 * self._limits.window_bytes
+        ):
+            self._trim()
+        return seq
+
+    def _hand_over(self, state: SessionState | None) -> Commit:
+        entries = self._entries[self._unsaved - self._base :]
+        merged = merge(entries, self._limits.merge_bytes) if len(entries) > 1 else tuple(entries)
+        commit = self.journal.append_nowait(
+            Batch(session_id=self.session_id, epoch=self.epoch, entries=merged, state=state)
+        )
+        self._unsaved = self.head + 1
+        if not self._handed and commit.is_done:
+            self._durable = self.head
+        else:
+            self._handed.append((self.head, commit))
+        return commit
+
+    async def _wait(self, commit: Commit) -> None:
+        if not commit.is_done:
+            with trio.CancelScope(
+                deadline=trio.current_time() + self._limits.close_s, shield=True
+            ) as scope:
+                try:
+                    await commit.wait()
+                except JournalFailed as error:
+                    self.failure = error
+                    raise
+            if scope.cancelled_caught:
+                self.failure = JournalFailed("the journal did not commit in time")
+                raise self.failure
+
+    def _settle(self) -> None:
+        while self._pending and self._pending[0][1].is_done:
+            self._pending.popleft()
+        upto = self._pending[0][0] - 1 if self._pending else self.head
+        if upto > self.visible:
+            self._publish(upto)
+
+    def _publish(self, upto: int) -> None:
+        apply, base = self.view.apply, self._base
+        for index in range(self.visible + 1 - base, upto + 1 - base):
+            apply(self._entries[index])
+        self.visible = upto
+        if self.view.terminal is not None:
+            self.is_ended = True
+        if self._idle:
+            idle, self._idle = self._idle, []
+            for reader in idle:
+                reader.wake_up()
+
+    def _trim(self) -> None:
+        """Forget what is older than the window, seen and durable."""
+        self._learn_durable()
+        limit = min(self._durable, self.visible) + 1 - self._base
+        excess = len(self._entries) - self._limits.window_events
+        by_bytes = bisect_right(self._ends, self._bytes - self._limits.window_bytes)
+        drop = min(limit, max(excess, by_bytes))
+        if drop > 0:
+            del self._entries[:drop], self._ends[:drop]
+            self._base += drop
+
+    def _learn_durable(self) -> None:
+        try:
+            while self._handed and self._handed[0][1].is_done:
+                self._durable = self._handed.popleft()[0]
+        except JournalFailed as error:
+            self.failure = error
+
+    def _measure(self) -> None:
+        """Say anew whether producers have to wait."""
+        is_ahead = self.is_full = self._is_ahead
+        if not is_ahead and self.head - self._durable > self._limits.window_events:
+            self._learn_durable()
+            self.is_full = self.head - self._durable > self._limits.window_events
+        if not is_ahead and self._room:
+            self._room.unpark_all()
+
+    @property
+    def _is_ahead(self) -> bool:
+        return self.is_bounded and (
+            self.head - self._floor >= self._limits.window_events
+            or self._bytes - self._floor_bytes >= self._limits.window_bytes
+        )
+
+    # ---- reading (for Subscription) --------------------------------------------------------------
+
+    @property
+    def earliest_in_window(self) -> int:
+        """The lowest offset that is in memory."""
+        return self._base
+
+    def window(self, after_seq: int, max_bytes: int) -> tuple[Entry, ...]:
+        """Give visible entries after an offset that is in the window, merged, at least one.
+
+        Args:
+            after_seq: the reader's cursor; at least `earliest_in_window - 1`, below `visible`.
+            max_bytes: about how much text to give at once.
+        """
+        start = after_seq + 1 - self._base
+        stop = self.visible + 1 - self._base
+        if stop - start == 1:
+            return (self._entries[start],)
+        bound = (self._ends[start - 1] if start else 0) + max_bytes
+        stop = min(stop, max(start + 1, bisect_right(self._ends, bound, start, stop)))
+        return merge(self._entries[start:stop], self._limits.merge_bytes)
+
+    def arm(self, reader: Subscription) -> None:
+        """Have an idle reader woken by the next entry."""
+        self._idle.append(reader)
+
+    def disarm(self, reader: Subscription) -> None:
+        """Take it back."""
+        if reader in self._idle:
+            self._idle.remove(reader)
+
+    def moved(self, cursor: int) -> None:
+        """Learn that a reader has taken everything up to an offset."""
+        if cursor > self._floor:
+            self._floor = cursor
+            index = cursor - self._base
+            if 0 <= index < len(self._ends):
+                self._floor_bytes = self._ends[index]
+            if self.is_full:
+                self._measure()
+
+    def unbind(self) -> None:
+        """Let producers run ahead of all readers from now on (the session is detached)."""
+        self.is_bounded = False
+        self._measure()
+
+    def statistics(self) -> LogStatistics:
+        """Give the figures of the moment."""
+        return LogStatistics(
+            head=self.head,
+            visible=self.visible,
+            durable=self._durable,
+            window_events=len(self._entries),
+            window_bytes=self._bytes - (self._ends[0] if self._ends else self._bytes),
+            readers=len(self.readers),
+            is_full=self.is_full,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Log {self.session_id} head {self.head} visible {self.visible}>"
+
+
+class LogStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A log's figures."""
+
+    head: int
+    visible: int
+    durable: int
+    window_events: int
+    window_bytes: int
+    readers: int
+    is_full: bool
+
+
+def size_of(event: Event) -> int:
+    """About how many bytes of text an event carries."""
+    return len(event.text) if isinstance(event, Delta) else 0
+
+
+__all__ = ["TERMINAL", "Log", "LogStatistics", "size_of"]

@@ -1,0 +1,270 @@
+"""What a pipeline sees of its session, and all that it may do.
+
+A pipeline says what happens (`emit`, `start_phase`, `complete_part`) and asks for text (`generate`,
+`ask`). It holds no state that a restart would need: whatever it has done is in `view`, so after a
+crash the same code runs again and skips what is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from engine.events import (
+    JSON,
+    AttemptReason,
+    Event,
+    Part,
+    PartCancelled,
+    PartCompleted,
+    PhaseCompleted,
+    PhaseStarted,
+    Usage,
+)
+from engine.journal.interface import Document
+from engine.providers.interface import Directory, GenerationRequest, Provider, count_tokens
+from engine.sessions.generating import generate
+from engine.sessions.outcomes import Answer, PartCut
+from engine.sessions.session import RunningPart, Session
+from engine.sessions.view import View
+
+if TYPE_CHECKING:
+    from engine.limits import Limits
+
+
+class Run:
+    """One session, as its pipeline has it.
+
+    Args:
+        session: the session.
+        providers: where text comes from.
+        services: what the engine's owner gave to its pipelines, by name (sources, personas …).
+    """
+
+    def __init__(
+        self, session: Session, providers: Directory, services: dict[str, Any] | None = None
+    ) -> None:
+        self.providers = providers
+        self.services = services or {}
+        self._session = session
+        self._asked = 0
+
+    # ---- facts -----------------------------------------------------------------------------------
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self._session.session_id
+
+    @property
+    def owner(self) -> str:
+        """Whose session it is."""
+        return self._session.record.owner
+
+    @property
+    def limits(self) -> Limits:
+        """The engine's bounds."""
+        return self._session.limits
+
+    @property
+    def view(self) -> View:
+        """What has happened so far; filled already where the session was recovered."""
+        return self._session.log.view
+
+    def completed(self, part_id: str) -> PartCompleted | None:
+        """Give a part's completion if it is in the log."""
+        view = self.view.parts.get(part_id)
+        return view.completed if view is not None and view.state == "completed" else None
+
+    def is_cut(self, part: Part) -> bool:
+        """Whether a client has cancelled this part alone, perhaps before it began."""
+        return self._session.is_cut(part)
+
+    def usage(self) -> JSON:
+        """Give the tokens used so far, in the wire's form."""
+        return self._session.usage.as_json()
+
+    def declare(self, targets: Iterable[JSON]) -> None:
+        """Name the parts and phases that may be cancelled before they have begun."""
+        self._session.declare(list(targets))
+
+    # ---- saying what happens ---------------------------------------------------------------------
+
+    async def emit(self, event: Event) -> None:
+        """Put an event into the log; see `Session.emit`."""
+        await self._session.emit(event)
+
+    async def start_phase(
+        self, phase: str, message: str = "", progress_percent: float | None = None
+    ) -> None:
+        """Say that a phase begins; nothing if the log says so already."""
+        if phase not in self.view.phases:
+            await self.emit(
+                PhaseStarted(phase=phase, message=message, progress_percent=progress_percent)
+            )
+
+    async def complete_phase(
+        self,
+        phase: str,
+        message: str = "",
+        progress_percent: float | None = None,
+        data: JSON | None = None,
+    ) -> None:
+        """Say that a phase is complete; nothing if the log says so already."""
+        if self.view.phases.get(phase) != "completed":
+            await self.emit(
+                PhaseCompleted(
+                    phase=phase,
+                    message=message,
+                    progress_percent=progress_percent,
+                    data=data or {},
+                )
+            )
+
+    async def complete_part(
+        self, part: Part, text: str, *, usage: Usage | None = None, data: JSON | None = None
+    ) -> None:
+        """Say that a part is complete, with its whole text."""
+        await self.emit(
+            PartCompleted(part=part, text=text, usage=usage or Usage(), data=data or {})
+        )
+
+    async def write(self, part: Part, text: str, tokens: int | None = None) -> None:
+        """Give more of a part's text that no provider streams just now, in one chunk.
+
+        Cancellation: nothing is written.
+        """
+        await trio.lowlevel.checkpoint()
+        if part.attempt == 1 and part.id not in self.view.parts:
+            opened = self._session.note_opened(part)
+            if opened is not None:
+                await opened.wait()
+        outlet = self._session.open_outlet(part)
+        view = self.view.parts.get(part.id)
+        if view is not None and view.part.attempt == part.attempt:
+            outlet.tokens = view.tokens
+        outlet.write_nowait(text, count_tokens(text) if tokens is None else tokens)
+        self._session.close_outlet(outlet)
+        if self._session.log.is_full:
+            await self._session.log.wait_room()
+
+    async def new_attempt(
+        self, part: Part, reason: AttemptReason, code: str | None = None, message: str = ""
+    ) -> Part:
+        """Declare a part's text void; gives the part of the next attempt."""
+        del code, message
+        return await self._session.new_attempt(part, reason)
+
+    # ---- asking for text -------------------------------------------------------------------------
+
+    async def generate(
+        self,
+        part: Part,
+        request: GenerationRequest,
+        provider: Provider,
+        *,
+        on_text: Callable[[str], None] | None = None,
+        quiet: bool = False,
+    ) -> Answer:
+        """Have a part written and streamed; see `engine.sessions.generating.generate`.
+
+        Raises:
+            PartLost: its last attempt failed; the session goes on unless the pipeline lets it out.
+            PartCut: a client cancelled this part alone.
+
+        Cancellation: the provider's stream is closed, and the part's text so far is in the log.
+        """
+        async with self._running(part) as running:
+            attempt = self._session.interrupted(part.id)
+            if attempt is not None:
+                part = msgspec.structs.replace(part, attempt=attempt)
+                part = await self._session.new_attempt(part, "restart")
+            running.part = part
+            return await generate(
+                self._session, part, request, provider, on_text=on_text, is_quiet=quiet
+            )
+
+    async def ask(
+        self,
+        request: GenerationRequest,
+        provider: Provider,
+        purpose: str = "ask",
+        part: Part | None = None,
+    ) -> Answer:
+        """Ask a provider for something that is not streamed: a judge's verdict, a repair.
+
+        With `part`, a cancel of that part ends this call as well.
+
+        Raises:
+            PartLost: the provider failed. PartCut: `part` was cancelled.
+        """
+        self._asked += 1
+        hidden = Part(
+            id=f"{purpose}#{self._asked}",
+            target={"purpose": purpose},
+            phase=part.phase if part is not None else purpose,
+            provider=provider.name,
+            model=request.model,
+        )
+        if part is None:
+            return await generate(self._session, hidden, request, provider, is_quiet=True)
+        async with self._running(part):
+            return await generate(self._session, hidden, request, provider, is_quiet=True)
+
+    # ---- remembering -----------------------------------------------------------------------------
+
+    async def remember(self, text: str) -> None:
+        """Keep a result, so that later sessions of the same owner can recall it."""
+        await self._session.log.journal.put(
+            Document(
+                collection=f"results.{self._session.record.protocol}",
+                key=self.session_id,
+                owner=self.owner,
+                value={"text": text},
+                updated_at=self._session.record.updated_at,
+            )
+        )
+
+    async def earlier_results(self, limit: int = 200) -> list[str]:
+        """Give what earlier sessions of this owner and kind have kept, the newest first."""
+        documents = await self._session.log.journal.documents(
+            f"results.{self._session.record.protocol}", owner=self.owner, limit=limit
+        )
+        return [document.value["text"] for document in documents if document.key != self.session_id]
+
+    @asynccontextmanager
+    async def _running(self, part: Part) -> AsyncIterator[RunningPart]:
+        """Register a part as at work, with a cancel scope of its own.
+
+        Raises:
+            PartCut: it was cancelled alone; what it had is in the log by then.
+        """
+        session = self._session
+        outer = session.parts.get(part.id)
+        if outer is not None:
+            yield outer
+            return
+        running = session.parts[part.id] = RunningPart(part)
+        try:
+            with running.scope:
+                if session.is_cut(part):
+                    session.stop_part(running)
+                    await trio.lowlevel.checkpoint_if_cancelled()
+                yield running
+        finally:
+            del session.parts[part.id]
+        if running.scope.cancelled_caught:
+            view = self.view.parts.get(part.id)
+            await self.emit(
+                PartCancelled(
+                    part=running.part,
+                    partial=view.text if view is not None else "",
+                    usage=session.usage.of(part.id),
+                    receipt=running.stop.receipt() if running.stop is not None else None,
+                )
+            )
+            raise PartCut(running.part)

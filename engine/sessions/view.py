@@ -1,0 +1,179 @@
+"""What a session looks like now: a fold of its log, the same for live, late and recovered readers.
+
+The one rule: a view is a function of the entries that readers may see, in order, and of nothing
+else. So a snapshot taken at offset S and the entries from S + 1 give the same picture as the whole
+log, and a recovered session knows exactly what its clients know. Must not import the log.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from engine.events import (
+    JSON,
+    Attempt,
+    Cancelled,
+    Completed,
+    Delta,
+    Entry,
+    Failed,
+    Part,
+    PartCancelled,
+    PartCompleted,
+    PartFailed,
+    PhaseCompleted,
+    PhaseStarted,
+    Progress,
+    Selected,
+    SelectionRequired,
+    Terminal,
+)
+
+PartState = Literal["running", "completed", "failed", "cancelled"]
+
+_JOIN_AT = 512  # pieces; joining now and then keeps a long part's list short
+
+
+class PartView:
+    """One part, as its readers have it: the text is that of the last attempt only."""
+
+    __slots__ = ("_pieces", "completed", "part", "state", "tokens")
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.state: PartState = "running"
+        self.tokens = 0
+        self.completed: PartCompleted | None = None
+        self._pieces: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def add(self, text: str, tokens: int) -> None:
+        """Take one more delta."""
+        self._pieces.append(text)
+        self.tokens = tokens
+        if len(self._pieces) > _JOIN_AT:
+            self._pieces = ["".join(self._pieces)]
+
+    def begin(self, part: Part) -> None:
+        """Start an attempt: the text so far is void."""
+        self.part, self.state, self.tokens, self._pieces = part, "running", 0, []
+
+    def end(self, state: PartState, text: str) -> None:
+        """Settle the part with its final text."""
+        self.state, self._pieces = state, [text]
+
+    def __repr__(self) -> str:
+        return f"<PartView {self.part.id} {self.state} attempt {self.part.attempt}>"
+
+
+class View:
+    """The fold of a log up to `seq`."""
+
+    __slots__ = (
+        "data",
+        "parts",
+        "phase",
+        "phases",
+        "progress_percent",
+        "seq",
+        "terminal",
+        "waiting",
+    )
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.phase: str | None = None
+        """The phase that was heard of last."""
+        self.phases: dict[str, Literal["running", "completed"]] = {}
+        self.data: dict[str, JSON] = {}
+        """The results of completed phases."""
+        self.progress_percent = 0.0
+        self.parts: dict[str, PartView] = {}
+        """By part id, in the order in which they were first heard of."""
+        self.waiting: SelectionRequired | None = None
+        """The selection that the session waits for."""
+        self.terminal: Terminal | None = None
+
+    def apply(self, entry: Entry) -> None:
+        """Take the next entry; it must follow the last one."""
+        self.seq = entry.seq
+        event = entry.event
+        if type(event) is Delta:  # by far the most frequent
+            part = event.part
+            view = self.parts.get(part.id)
+            if view is None:
+                view = self.parts[part.id] = PartView(part)
+            elif view.part is not part:
+                self._meet(view, part)
+            view.add(event.text, event.tokens)
+        else:
+            self._apply_other(entry)
+
+    def _meet(self, view: PartView, part: Part) -> None:
+        if part.attempt != view.part.attempt:
+            view.begin(part)
+        else:
+            view.part = part
+
+    def _part(self, part: Part) -> PartView:
+        view = self.parts.get(part.id)
+        if view is None:
+            view = self.parts[part.id] = PartView(part)
+        else:
+            self._meet(view, part)
+        return view
+
+    def _apply_other(self, entry: Entry) -> None:
+        event = entry.event
+        match event:
+            case PhaseStarted():
+                self._advance(event.phase, event.progress_percent)
+                self.phases[event.phase] = "running"
+            case Progress():
+                self._advance(event.phase, event.progress_percent)
+            case PhaseCompleted():
+                self._advance(event.phase, event.progress_percent)
+                self.phases[event.phase] = "completed"
+                self.data[event.phase] = event.data
+            case PartCompleted():
+                view = self._part(event.part)
+                view.end("completed", event.text)
+                view.completed = event
+            case PartFailed():
+                self._part(event.part).state = "failed"
+            case PartCancelled():
+                self._part(event.part).end("cancelled", event.partial)
+            case Attempt():
+                view = self._part(event.part)
+                view.begin(event.part)
+                view.completed = None
+            case SelectionRequired():
+                self.phase, self.waiting = event.phase, event
+            case Selected():
+                self._advance(event.phase, event.progress_percent)
+                self.waiting = None
+            case Completed() | Failed() | Cancelled():
+                self.terminal = event
+                self.waiting = None
+                if isinstance(event, Completed):
+                    self.progress_percent = 100.0
+            case _:
+                pass
+
+    def _advance(self, phase: str, progress_percent: float | None) -> None:
+        self.phase = phase
+        if progress_percent is not None and progress_percent > self.progress_percent:
+            self.progress_percent = progress_percent
+
+    def partial(self) -> dict[str, str]:
+        """Each part's text so far, by part id; parts without text are left out."""
+        return {key: view.text for key, view in self.parts.items() if view.text}
+
+    def __repr__(self) -> str:
+        return f"<View seq {self.seq}, {len(self.parts)} parts, phase {self.phase}>"

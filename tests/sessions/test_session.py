@@ -1,0 +1,476 @@
+"""A session's life: one terminal event, cancel with a receipt, attempts, the firewall."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from engine.engine import Options, Viewer
+from engine.errors import InvalidRequest, NotFound, Overloaded, ProviderRefused, ProviderUnavailable
+from engine.events import (
+    Attempt,
+    Cancelled,
+    Completed,
+    Delta,
+    Entry,
+    Failed,
+    PartCancelled,
+    PartCompleted,
+    Usage,
+)
+from engine.limits import Limits
+from engine.providers.interface import Delta as ProviderDelta
+from engine.sessions.outcomes import PartCut, PartLost
+from engine.sessions.run import Run
+from engine.testing.scripted_provider import Fail, Hang, ScriptedProvider, Sleep, say
+from tests.sessions.doubles import open_test_engine, part, read_all, request
+
+
+def kinds(entries: list[Entry]) -> list[str]:
+    return [type(entry.event).__name__ for entry in entries]
+
+
+def text(entries: list[Entry], part_id: str = "p") -> str:
+    """Fold a log as a client does."""
+    folded = ""
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, Attempt) and event.part.id == part_id:
+            folded = ""
+        elif isinstance(event, Delta) and event.part.id == part_id:
+            folded += event.text
+    return folded
+
+
+def writes(provider: ScriptedProvider, part_id: str = "p"):  # type: ignore[no-untyped-def]
+    async def script(run: Run) -> Completed:
+        answer = await run.generate(part(part_id), request(), provider)
+        await run.complete_part(answer.part, answer.text, usage=answer.usage)
+        return Completed(data={"text": answer.text})
+
+    return script
+
+
+async def test_a_session_streams_completes_its_part_and_ends_once(
+    autojump_clock: MockClock,
+) -> None:
+    """I3: exactly one terminal event, nothing after it."""
+    provider = ScriptedProvider(say("Hello ", "world", pace_s=0.1))
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        entries = await read_all(engine, session.session_id)
+        assert kinds(entries) == ["Delta", "Delta", "PartCompleted", "Completed"]
+        assert [entry.seq for entry in entries] == [1, 2, 3, 4]
+        terminal = entries[-1].event
+        assert isinstance(terminal, Completed)
+        assert terminal.usage["by_part"][0]["prompt_id"] == "p"
+        assert (await engine.record(session.session_id)).state == "completed"
+
+
+async def test_an_ended_session_reads_the_same_again(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider(say("Hello ", "world", pace_s=0.1))
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        first = await read_all(engine, session.session_id)
+        again = await read_all(engine, session.session_id)
+        assert text(again) == text(first) == "Hello world"
+        picture = await engine.picture(session.session_id)
+        assert picture.view.parts["p"].text == "Hello world"
+        assert picture.usage["output_tokens"] > 0
+
+
+async def test_cancel_closes_the_upstream_before_the_terminal_event_and_proves_it(
+    autojump_clock: MockClock,
+) -> None:
+    """I4; the receipt says when it was accepted and when the upstream was closed."""
+    provider = ScriptedProvider([ProviderDelta(text="one two "), Hang()], close_s=0.05)
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        with await engine.subscribe(session.session_id) as reader:
+            await reader.receive()
+            await engine.cancel(session.session_id)
+            (last,) = await reader.receive()
+            assert provider.open_calls == 0
+        event = last.event  # type: ignore[union-attr]
+        assert isinstance(event, Cancelled)
+        assert event.reason == "client"
+        assert event.partial == {"p": "one two "}
+        assert event.receipt.accepted_at_seq == 1
+        assert event.receipt.upstream_closed_ms == pytest.approx(50, abs=1)
+        assert event.receipt.tokens_after_accept == 0
+        assert event.usage["estimated"] is True
+
+
+async def test_cancel_numbers_what_was_delivered_and_drops_what_comes_after(
+    autojump_clock: MockClock,
+) -> None:
+    """`partial` is never more than was streamed."""
+    provider = ScriptedProvider(
+        [ProviderDelta(text="a"), ProviderDelta(text="b"), ProviderDelta(text="c"), Hang()]
+    )
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        reader = await engine.subscribe(session.session_id)
+        await trio.testing.wait_all_tasks_blocked()
+        await engine.cancel(session.session_id)
+        entries = [entry async for entry in rest(reader)]
+        terminal = entries[-1].event
+        assert isinstance(terminal, Cancelled)
+        assert terminal.partial == {"p": "abc"}
+        assert text(await read_all(engine, session.session_id)) == "abc"
+
+
+async def rest(reader):  # type: ignore[no-untyped-def]
+    while batch := await reader.receive():
+        for entry in batch:
+            yield entry
+
+
+async def test_cancel_before_the_first_token_has_no_text_and_an_upstream(
+    autojump_clock: MockClock,
+) -> None:
+    provider = ScriptedProvider([Hang()])
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        await trio.testing.wait_all_tasks_blocked()
+        await engine.cancel(session.session_id)
+        (entry,) = await read_all(engine, session.session_id)
+        assert isinstance(entry.event, Cancelled)
+        assert entry.event.partial == {}
+        assert entry.event.receipt.upstream_closed_ms == 0
+
+
+async def test_cancel_before_the_session_has_begun_never_calls_the_provider(
+    autojump_clock: MockClock,
+) -> None:
+    provider = ScriptedProvider(say("x"))
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        await engine.cancel(session.session_id)
+        (entry,) = await read_all(engine, session.session_id)
+        assert isinstance(entry.event, Cancelled)
+        assert entry.event.receipt.upstream_closed_ms is None
+        assert provider.calls == []
+        assert (await engine.record(session.session_id)).state == "cancelled"
+
+
+async def test_cancel_twice_and_after_the_end_changes_nothing(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([ProviderDelta(text="x"), Hang()])
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        reader = await engine.subscribe(session.session_id)
+        await reader.receive()
+        await engine.cancel(session.session_id, message="first")
+        await engine.cancel(session.session_id, reason="admin", message="second")
+        await session.ended.wait()
+        record = await engine.cancel(session.session_id)
+        assert record.state == "cancelled"
+        entries = await read_all(engine, session.session_id)
+        assert kinds(entries) == ["Delta", "Cancelled"]
+        assert entries[-1].event.message == "first"  # type: ignore[union-attr]
+
+
+async def test_cancel_during_a_retrys_wait_ends_at_once(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Fail(ProviderUnavailable("down", retry_after_s=30))])
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        reader = await engine.subscribe(session.session_id)
+        (entry,) = await reader.receive()
+        assert isinstance(entry.event, Attempt)  # type: ignore[union-attr]
+        before = trio.current_time()
+        await engine.cancel(session.session_id)
+        (entry,) = await reader.receive()
+        assert isinstance(entry.event, Cancelled)  # type: ignore[union-attr]
+        assert trio.current_time() == before
+        assert entry.event.receipt.upstream_closed_ms is None  # type: ignore[union-attr]
+
+
+async def test_a_failure_in_mid_stream_starts_a_new_attempt_and_text_is_not_doubled(
+    autojump_clock: MockClock,
+) -> None:
+    """I9."""
+    provider = ScriptedProvider(
+        [ProviderDelta(text="half an ans"), Fail(ProviderUnavailable("dropped"))],
+        say("a whole answer"),
+    )
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        entries = await read_all(engine, session.session_id)
+        assert kinds(entries) == ["Delta", "Attempt", "Delta", "PartCompleted", "Completed"]
+        attempt = entries[1].event
+        assert isinstance(attempt, Attempt)
+        assert (attempt.part.attempt, attempt.reason, attempt.code) == (
+            2,
+            "provider",
+            "provider_unavailable",
+        )
+        assert text(entries) == "a whole answer"
+
+
+async def test_a_part_is_lost_after_its_last_attempt(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Fail(ProviderUnavailable("down"))])
+    async with open_test_engine(writes(provider), limits=Limits(max_attempts=3)) as engine:
+        session = await engine.start("test", {})
+        entries = await read_all(engine, session.session_id)
+        assert kinds(entries) == ["Attempt", "Attempt", "Failed"]
+        failed = entries[-1].event
+        assert isinstance(failed, Failed)
+        assert (failed.code, failed.message) == ("provider_unavailable", "down")
+        assert len(provider.calls) == 3
+
+
+async def test_a_refusal_is_not_tried_again(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Fail(ProviderRefused("no"))])
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        entries = await read_all(engine, session.session_id)
+        assert kinds(entries) == ["Failed"]
+        assert len(provider.calls) == 1
+
+
+async def test_a_part_cancelled_alone_leaves_the_others(autojump_clock: MockClock) -> None:
+    slow = ScriptedProvider([ProviderDelta(text="slow "), Hang()])
+    quick = ScriptedProvider(say("quick ", "answer", pace_s=1.0))
+
+    async def script(run: Run) -> Completed:
+        outcome: dict[str, str] = {}
+
+        async def one(name: str, provider: ScriptedProvider) -> None:
+            try:
+                outcome[name] = (await run.generate(part(name), request(), provider)).text
+            except PartCut:
+                outcome[name] = "cut"
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one, "a", slow)
+            nursery.start_soon(one, "b", quick)
+        return Completed(data=outcome)
+
+    async with open_test_engine(script) as engine:
+        session = await engine.start("test", {})
+        await trio.sleep(0.5)
+        await engine.cancel(session.session_id, target={"prompt_id": "a"})
+        entries = await read_all(engine, session.session_id)
+        (cut,) = [entry.event for entry in entries if isinstance(entry.event, PartCancelled)]
+        assert cut.partial == "slow "
+        assert slow.open_calls == 0
+        final = entries[-1].event
+        assert isinstance(final, Completed)
+        assert final.data == {"a": "cut", "b": "quick answer"}
+
+
+async def test_cancelling_a_phase_cuts_its_parts_now_and_later(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Hang()])
+
+    async def script(run: Run) -> Completed:
+        await run.start_phase("solutio")
+        cut = []
+        for name in ("a", "b"):
+            try:
+                await run.generate(part(name), request(), provider)
+            except PartCut:
+                cut.append(name)
+        return Completed(data={"cut": cut})
+
+    async with open_test_engine(script) as engine:
+        session = await engine.start("test", {})
+        await trio.testing.wait_all_tasks_blocked()
+        await engine.cancel(session.session_id, target={"phase": "solutio"})
+        entries = await read_all(engine, session.session_id)
+        assert entries[-1].event.data == {"cut": ["a", "b"]}  # type: ignore[union-attr]
+        assert len(provider.calls) == 1
+
+
+async def test_cancelling_an_unknown_part_says_so(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Hang()])
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        with pytest.raises(NotFound, match="prompt_id 'nope'"):
+            await engine.cancel(session.session_id, target={"prompt_id": "nope"})
+
+
+async def test_a_crash_in_one_session_touches_no_other(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """I5: whatever breaks in one ends that one with its terminal event."""
+    provider = ScriptedProvider(say("fine", pace_s=1.0))
+
+    async def script(run: Run) -> Completed:
+        if run.owner == "bad":
+            raise ZeroDivisionError("planted")
+        return await writes(provider)(run)  # type: ignore[no-any-return]
+
+    async with open_test_engine(script) as engine:
+        bad = await engine.start("test", {}, owner="bad")
+        good = await engine.start("test", {}, owner="good")
+        failed = (await read_all(engine, bad.session_id))[-1].event
+        assert isinstance(failed, Failed)
+        assert failed.code == "internal"
+        assert "planted" not in failed.message
+        assert kinds(await read_all(engine, good.session_id))[-1] == "Completed"
+    assert "planted" in caplog.text
+
+
+async def test_an_attached_session_is_cancelled_when_nobody_reads_for_the_grace_time(
+    autojump_clock: MockClock,
+) -> None:
+    provider = ScriptedProvider([ProviderDelta(text="x"), Hang()])
+    async with open_test_engine(writes(provider), limits=Limits(grace_s=5)) as engine:
+        session = await engine.start("test", {})
+        with await engine.subscribe(session.session_id):
+            await trio.sleep(60)
+        await trio.sleep(4)
+        with await engine.subscribe(session.session_id):  # back in time
+            await trio.sleep(60)
+        assert not session.has_ended
+        await trio.sleep(6)
+        assert session.state == "cancelled"
+        terminal = (await read_all(engine, session.session_id))[-1].event
+        assert isinstance(terminal, Cancelled)
+        assert terminal.reason == "disconnect"
+
+
+async def test_a_detached_session_runs_to_its_end_without_a_reader(
+    autojump_clock: MockClock,
+) -> None:
+    provider = ScriptedProvider(say(*["x"] * 50, pace_s=1.0))
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        await session.ended.wait()
+        assert session.state == "completed"
+
+
+async def test_a_session_past_its_deadline_is_cancelled_with_that_reason(
+    autojump_clock: MockClock,
+) -> None:
+    provider = ScriptedProvider([ProviderDelta(text="x"), Hang()])
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {}, options=Options(deadline_s=3, detached=True))
+        await session.ended.wait()
+        assert trio.current_time() == pytest.approx(3, abs=0.01)
+        terminal = (await read_all(engine, session.session_id))[-1].event
+        assert isinstance(terminal, Cancelled)
+        assert terminal.reason == "deadline"
+
+
+async def test_deltas_faster_than_the_rollup_window_are_joined_and_the_first_goes_out_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    provider = ScriptedProvider(say(*"abcdefgh", pace_s=0.01))
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        stamps: list[tuple[float, str]] = []
+        with await engine.subscribe(session.session_id) as reader:
+            while batch := await reader.receive():
+                stamps += [
+                    (round(trio.current_time(), 3), entry.event.text)
+                    for entry in batch
+                    if isinstance(entry, Entry) and isinstance(entry.event, Delta)
+                ]
+        assert stamps[0] == (0.01, "a")
+        assert "".join(piece for _, piece in stamps) == "abcdefgh"
+        assert len(stamps) <= 4
+
+
+async def test_a_token_budget_is_shared_and_never_overspent(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider(say("x" * 40, usage=Usage(input_tokens=2, output_tokens=10)))
+
+    async def script(run: Run) -> Completed:
+        texts = []
+        for name in "abc":
+            answer = await run.generate(part(name), request(max_tokens=30), provider)
+            texts.append(answer.text)
+        return Completed(data={})
+
+    async with open_test_engine(script) as engine:
+        session = await engine.start("test", {}, options=Options(token_budget=26))
+        entries = await read_all(engine, session.session_id)
+        failed = entries[-1].event
+        assert isinstance(failed, Failed)
+        assert "budget of 26" in failed.message
+        assert [call.request.max_tokens for call in provider.calls] == [24, 12]
+        assert session.budget.reserved == 0
+
+
+async def test_more_sessions_than_allowed_are_refused(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Hang()])
+    async with open_test_engine(writes(provider), limits=Limits(max_sessions=2)) as engine:
+        first = await engine.start("test", {})
+        await engine.start("test", {})
+        with pytest.raises(Overloaded):
+            await engine.start("test", {})
+        await engine.cancel(first.session_id)
+        await first.ended.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        await engine.start("test", {})
+
+
+async def test_another_owners_session_does_not_exist(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider(say("x"))
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {}, owner="ann")
+        for attempt in (engine.record, engine.subscribe, engine.cancel, engine.picture):
+            with pytest.raises(NotFound):
+                await attempt(session.session_id, viewer=Viewer(sub="bob"))  # type: ignore[operator]
+        await engine.record(session.session_id, Viewer(sub="ann"))
+        await engine.record(session.session_id, Viewer(sub="root", is_admin=True))
+
+
+async def test_a_reader_resumes_after_its_cursor_even_inside_a_merged_entry(
+    autojump_clock: MockClock,
+) -> None:
+    provider = ScriptedProvider(say(*"abcdefgh", pace_s=0.1))
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        session_id, epoch = session.session_id, session.log.epoch
+        await session.ended.wait()
+        del session  # so that its log is read from the journal, where deltas are merged
+        for seq in range(9):
+            entries = await read_all(engine, session_id, after=f"{epoch}:{seq}")
+            assert text(entries) == "abcdefgh"[seq:]
+            assert entries[0].first_seq == seq + 1
+
+
+async def test_an_unreadable_cursor_is_refused_by_its_form(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider(say("x"))
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        with pytest.raises(InvalidRequest, match="<epoch>:<seq>"):
+            await engine.subscribe(session.session_id, after="nonsense")
+
+
+async def test_drain_lets_sessions_finish_then_cancels_the_rest_as_shutdown(
+    autojump_clock: MockClock,
+) -> None:
+    """With the memory journal nothing survives, so the rest is cancelled."""
+    quick = ScriptedProvider([Sleep(2), *say("done")], [Hang()])
+    async with open_test_engine(writes(quick)) as engine:
+        first = await engine.start("test", {}, options=Options(detached=True))
+        await trio.sleep(1)
+        second = await engine.start("test", {}, options=Options(detached=True))
+        await trio.sleep(0.1)
+        await engine.drain(5)
+        assert trio.current_time() == pytest.approx(6.1, abs=0.01)
+        assert (first.state, second.state) == ("completed", "cancelled")
+        terminal = (await read_all(engine, second.session_id))[-1].event
+        assert isinstance(terminal, Cancelled)
+        assert terminal.reason == "shutdown"
+
+
+async def test_a_lost_part_can_be_caught_and_the_session_goes_on(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Fail(ProviderRefused("no"))], say("yes"))
+
+    async def script(run: Run) -> Completed:
+        with pytest.raises(PartLost) as caught:
+            await run.generate(part("a"), request(), provider)
+        assert caught.value.code == "provider_refused"
+        answer = await run.generate(part("b"), request(), provider)
+        await run.complete_part(answer.part, answer.text)
+        assert isinstance(run.completed("b"), PartCompleted)
+        return Completed(data={})
+
+    async with open_test_engine(script) as engine:
+        session = await engine.start("test", {})
+        assert kinds(await read_all(engine, session.session_id))[-1] == "Completed"
