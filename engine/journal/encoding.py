@@ -1,8 +1,10 @@
 """Turns what a journal keeps into bytes, and back.
 
 The rule: whatever JSON can express comes back equal. MessagePack is small and fast, but knows
-neither lone halves of surrogate pairs nor integers beyond 64 bits; what has one is written as
-ASCII JSON behind a byte that MessagePack never uses. Pure: must not import a journal.
+neither halves of surrogate pairs nor integers beyond 64 bits; what has one is written as JSON
+behind a byte that MessagePack never uses. Halves are written as they are and never as escapes, for
+a reader would join two escapes that meet, and a merged entry's cuts would no longer fit its text.
+Pure: must not import a journal.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def encode(value: object) -> bytes:
     try:
         return _encoder.encode(value)
     except (UnicodeEncodeError, OverflowError):
-        return _JSON + json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode("ascii")
+        text = json.dumps(msgspec.to_builtins(value), separators=(",", ":"), ensure_ascii=False)
+        return _JSON + text.encode("utf-8", "surrogatepass")
     except (TypeError, ValueError, RecursionError) as error:
         raise JournalFailed(f"this cannot be written to the journal: {error}") from error
 
@@ -53,7 +56,7 @@ class Decoder(Generic[T]):
         """
         try:
             value: T = (
-                msgspec.convert(json.loads(data[1:]), self._kind)
+                msgspec.convert(json.loads(data[1:].decode("utf-8", "surrogatepass")), self._kind)
                 if data[:1] == _JSON
                 else self._decoder.decode(data)
             )

@@ -86,6 +86,7 @@ ODD_TEXTS = (
     "line\r\nends \u2028 \u2029 \ufeff",
     "e\u0301 é 漢字 👩‍👩‍👧 𝄞",
     "half a surrogate pair: \ud83d, the other half: \udc4d",
+    "two halves that two deltas brought: " + "\ud83d" + "\udc4d",
     '"quotes", \\backslashes\\, \'); DROP TABLE entries; --',
 )
 """Texts that JSON can express, and models and clients therefore can send."""
