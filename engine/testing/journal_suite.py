@@ -326,7 +326,7 @@ class JournalSuite:
         first = batch(*map(entry, range(1, 6)), state="running", notes={"step": 1})
         second = batch(*map(entry, range(6, 9)), state="completed", notes={"step": 2})
         async with self.open_with_session(tmp_path) as journal:
-            for each in (first, first, second, first, second):
+            for each in (first, first, second, second, first):
                 commit = journal.append_nowait(each)
                 if wait_first:
                     await commit.wait()
