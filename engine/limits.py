@@ -89,6 +89,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The longest silence of a provider in mid-stream."""
     provider_concurrency: int = 256
     """Calls at one time to one provider; further ones wait. 0: no limit."""
+    provider_tail_s: float = 2.0
+    """After the finish reason: how long we wait for the usage that may still come."""
+    provider_event_bytes: int = 4 * MIB
+    """One event of a provider's stream; a larger one is no delta but a fault."""
 
     # -- sources of knowledge
     source_timeout_s: float = 12.0
