@@ -232,20 +232,37 @@ async def test_child_stopped_during_its_backoff_stays_stopped(autojump_clock: Mo
         assert supervisor.children()[0].restarts == 0
 
 
+def clinging(name: str, seconds: float, shutdown_s: float = 60) -> ChildSpec:
+    """A child that takes its time to clean up."""
+
+    async def cling(_: int) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + seconds):
+                await trio.sleep_forever()
+
+    return ChildSpec(name, cling, "permanent", shutdown_s)
+
+
 async def test_exit_of_a_stopped_child_does_not_touch_its_successor(
     autojump_clock: MockClock,
 ) -> None:
-    """An exit that waits while its id changes hands is of nobody any more."""
+    """An exit that waits in the mailbox while its id changes hands is of nobody any more."""
     troupe = Troupe()
-    async with open_supervisor("s") as supervisor:
-        await supervisor.start(troupe.child("a"))
-        troupe._wishes["a"].send_nowait(ValueError("broken"))
-        # The child has ended and its exit is under way; no turn of the loop is between these.
+    async with open_supervisor("s", strategy="rest_for_one") as supervisor:
+        for name in "ab":
+            await supervisor.start(troupe.child(name))
+        await supervisor.start(clinging("c", 5))
+        # The supervisor's loop is busy with c for 5 s; a's exit waits.
+        await troupe.end("b", ValueError("broken"))
+        await troupe.end("a", ValueError("broken"))
+        troupe.since()
         await supervisor.stop("a")
-        supervisor.start_nowait(troupe.child("a"))
-        await wait_all_tasks_blocked()
-        assert troupe.since() == "+a1 -a1 +a1"
-        assert supervisor.children()[0].incarnation == 1
+        await supervisor.start(troupe.child("a"))
+        await trio.sleep(9)
+        assert troupe.since() == "+a1 +b2"
+        assert {c.id: c.incarnation for c in supervisor.children()} == {"a": 1, "b": 2, "c": 2}
 
 
 async def test_two_exits_at_one_moment_restart_the_group_once(autojump_clock: MockClock) -> None:
@@ -413,16 +430,8 @@ async def test_error_of_the_block_leaves_as_it_is(autojump_clock: MockClock) -> 
 async def test_child_that_shields_itself_too_long_is_reported(autojump_clock: MockClock) -> None:
     """`shutdown_s` is the time for cleaning up; longer is told, and waited for all the same."""
     events: list[SupervisorEvent] = []
-
-    async def cling(_: int) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 7):
-                await trio.sleep_forever()
-
     async with open_supervisor("s", on_event=events.append) as supervisor:
-        await supervisor.start(ChildSpec("a", cling, "permanent", shutdown_s=2))
+        await supervisor.start(clinging("a", 7, shutdown_s=2))
         assert await supervisor.stop("a")
         assert trio.current_time() == 7
         assert events[-1] == ChildOverdue(child_id="a")
@@ -431,22 +440,37 @@ async def test_child_that_shields_itself_too_long_is_reported(autojump_clock: Mo
 
 async def test_cancelled_stop_leaves_nothing_behind(autojump_clock: MockClock) -> None:
     """The child is cancelled all the same, and forgotten when it has ended."""
-
-    async def linger(_: int) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 3):
-                await trio.sleep_forever()
-
     async with open_supervisor("s") as supervisor:
-        await supervisor.start(ChildSpec("a", linger))
+        await supervisor.start(clinging("a", 3))
         with trio.move_on_after(1):
             await supervisor.stop("a")
         assert states(supervisor) == {"a": "stopping"}
-        await supervisor.wait_child("a")
+        with trio.fail_after(5):
+            await supervisor.wait_child("a")
         assert trio.current_time() == 3
         assert supervisor.children() == ()
+
+
+async def test_stop_from_outside_is_released_when_the_child_takes_all_down(
+    autojump_clock: MockClock,
+) -> None:
+    """A child that answers its cancel with a KeyboardInterrupt has ended for its stopper too."""
+
+    async def interrupt(_: int) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyboardInterrupt
+
+    async with trio.open_nursery() as outside:
+        with pytest.raises(KeyboardInterrupt):
+            async with open_supervisor("s") as supervisor:
+                await supervisor.start(ChildSpec("a", interrupt))
+                outside.start_soon(supervisor.stop, "a")
+                await trio.sleep_forever()
+        await wait_all_tasks_blocked()
+        assert not outside.child_tasks
+        outside.cancel_scope.cancel()
 
 
 async def test_child_may_stop_itself_and_start_others(autojump_clock: MockClock) -> None:
