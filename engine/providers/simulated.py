@@ -45,6 +45,7 @@ from engine.providers.interface import (
 from engine.providers.simulation.answer import Answer
 from engine.providers.simulation.embedding import embed_text
 from engine.providers.simulation.faults import (
+    MODIFIERS,
     RETRY_AFTER_S,
     SLOWDOWN,
     Call,
@@ -165,7 +166,7 @@ class SimulatedProvider:
                 await pacer.wait(0)
                 raise error(f"{self._name} {what}", retry_after_s=retry_after_s)
 
-        answer = self._answer(request, key, tuple(struck))
+        answer = self._answer(request, key, frozenset(struck))
         total, finish = answer.length(
             output_tokens=self._settings.output_tokens, max_tokens=request.max_tokens
         )
@@ -219,14 +220,15 @@ class SimulatedProvider:
         )
         return strikes(self._faults, call)
 
-    def _answer(self, request: GenerationRequest, key: bytes, struck: tuple[str, ...]) -> Answer:
-        remembered = self._answers.get(key)
-        if remembered is None:
-            remembered = write(request, key)
-            self._answers[key] = remembered
-            if len(self._answers) > REMEMBERED_ANSWERS:
-                self._answers.popitem(last=False)
-        return remembered
+    def _answer(self, request: GenerationRequest, key: bytes, struck: frozenset[str]) -> Answer:
+        modifiers = struck & MODIFIERS
+        if modifiers:
+            return write(request, key, modifiers)
+        answer = self._answers.pop(key, None) or write(request, key)
+        self._answers[key] = answer
+        if len(self._answers) > REMEMBERED_ANSWERS:
+            self._answers.popitem(last=False)
+        return answer
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Give each text a vector of word counts; similar texts are near, each has length 1."""

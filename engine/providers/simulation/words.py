@@ -16,37 +16,62 @@ MAX_PHRASE_WORDS = 3
 
 _STOPWORDS = """
 a able about above across actually after again against ago all allow allows almost alone along
-already also although always am among an and another answer any anybody anyone anything are
-aren't around as ask at away back based be became because become becomes been before began begin
-begins behind being below best better between beyond both bring brought but by call called came
-can can't cannot cause caused causes clearly come comes could couldn't create creates describe
+already also although always am among an and another any anybody anyone anything are aren't
+around as ask at away back based be became because become becomes been before began begin begins
+behind being below best better between beyond both bring brought but by call called came can
+can't cannot cause caused causes clearly come comes could couldn't create creates describe
 describes did didn't different discover discovers discuss do does doesn't doing don't done down
 due during each either else enough ensure enter enters etc even ever every everyone everything
 exactly explain few find finds first following for found from further gave get gets getting give
 given gives go goes going gone good got had happen happens has hasn't have haven't having he
 he's hear hears hello help helped helps her here hers herself hey hi him himself his how however
 i i'd i'll i'm i've if important in include includes including increase increases instead into
-is isn't it it's its itself just keep keeps kept kind know known knows last lead leads least
-leave leaves less let let's like likely list look looks lot made main make makes making many may
-maybe me mean means mention might mine more most mostly move moves much must my myself near need
-needed needs neither never new next no nobody none nor not nothing now occur occurs of off often
-ok okay on once one ones only onto open opens or other others our ours out over own per perhaps
-please possible produce produces provide provides put question quite rather really remain
-remains require required requires result results run runs said same saw say says see seem seems
-seen several shall she should shouldn't show shown shows simply since small so some somebody
-someone something soon start starts still stop stops such summarise summarize sure take taken
-takes tell tells than thank thanks that that's the their theirs them themselves then there
-there's these they they're thing things think this those though three through throughout thus to
-together told too took toward towards tried try trying turn turns two under understand until up
-upon us use used uses using usually various very via walk walks want wanted wants was wasn't way
-ways we we'd we'll we're we've well went were weren't what what's when where whether which while
-who whole whom whose why will with within without won't work works would wouldn't write writes
-written yes yet you you'd you'll you're you've your yours yourself
+is isn't it it's its itself just keep keeps kept kind know known knows last least leave leaves
+less let let's like likely look looks lot made main make makes making many may maybe me mean
+means mention might mine more most mostly move moves much must my myself near need needed needs
+neither never new next no nobody none nor not nothing now occur occurs of off often ok okay on
+once one ones only onto open opens or other others our ours out over own per perhaps please
+possible produce produces provide provides put quite rather really remain remains require
+required requires result results said same saw say says see seem seems seen several shall she
+should shouldn't show shown shows simply since small so some somebody someone something soon
+starts still stop stops such summarise summarize sure take taken takes tell tells than thank
+thanks that that's the their theirs them themselves then there there's these they they're thing
+things think this those though three through throughout thus to together told too took toward
+towards tried try trying turn turns two under understand until up upon us use used uses using
+usually various very via walk walks want wanted wants was wasn't way ways we we'd we'll we're
+we've well went were weren't what what's when where whether which while who whole whom whose why
+will with within without won't would wouldn't write writes written yes yet you you'd you'll
+you're you've your yours yourself
 """
 STOPWORDS = frozenset(_STOPWORDS.split())
 """Words that join others and say little themselves; the commonest verbs are among them."""
 
 _CHUNK = re.compile(r"[^\W_][\w'’+#-]*|[.,;:!?()\[\]{}\"“”«»\n|/=<>*`~—–]+")
+_VERB_WORDS = """
+adapt add adopt adjust agree analyse analyze apply argue arrange attend avoid balance beat become
+believe bring build buy calculate carry celebrate change check choose collect combine compare
+complete compute consider convert convince cook cut decide define deliver deploy design detect
+develop disappear draw earn eat encourage establish examine expand expect explore express extend
+fail feel fight fix fly follow force forget form gain generate grow guide handle hide hire hold
+identify imagine implement improve inform install introduce invent invest invite join judge kill
+learn listen lose love maintain manage measure meet mention migrate notice obtain offer optimise
+optimize organise organize parse pay perform pick plan play pray predict prefer prepare prevent
+prove pull push raise reach read receive recommend reduce refactor reflect remember remove repair
+replace respond restore reveal save scale select sell send separate serve settle share sing sit
+solve speak spend stand stay store study succeed suffer suggest survive teach test throw train
+translate travel treat trust validate visit vote wait wake wear win
+accepts adapts affects appears avoids believes breaks builds carries changes chooses closes combines
+contains contradicts controls creates decides defines delivers depends destroys detects develops
+disappears drives eats explains exposes fails falls feels fights flies follows grows handles hides
+holds identifies implies improves influences involves invites joins learns loses loves maintains
+manages meets notices offers parses pays prevents promotes protects pulls pushes reaches reads
+receives reduces reflects releases remembers removes replaces represents returns reveals sees sells
+sends serves shares sings sits speaks stands stays stimulates stores suffers suggests survives
+teaches tests throws translates travels treats triggers trusts turns visits waits wakes wears wins
+"""
+VERBS = frozenset(_VERB_WORDS.split())
+"""At the head of a phrase these are verbs; inside of one they may be nouns."""
+_PREDICATES = ("ous", "ful", "able", "ible", "less", "ly")
 _SUFFIXES = ("ingly", "edly", "ings", "ing", "ies", "ied", "ely", "ed", "es", "ly", "s")
 
 
@@ -69,7 +94,9 @@ def key_phrases(text: str, limit: int = 12) -> list[str]:
     run: list[str] = []
     for token in _CHUNK.findall(text[:MAX_CHARS]):
         word = token.strip("'’-")
-        if not word or not word[0].isalnum() or word.lower() in STOPWORDS or word.isdecimal():
+        if word.isdecimal() and run:
+            run.append(word)
+        elif not word or not word[0].isalnum() or word.lower() in STOPWORDS or word.isdecimal():
             if run:
                 runs.append(run)
             run = []
@@ -77,7 +104,18 @@ def key_phrases(text: str, limit: int = 12) -> list[str]:
             run.append(word)
     if run:
         runs.append(run)
-    return _weigh(runs, limit)
+    return _weigh([bare for run in runs if (bare := _without_predicate(run))], limit)
+
+
+def _without_predicate(run: list[str]) -> list[str]:
+    """Cut adjectives at the end, and adverbs at either: "AI dangerous" is about AI."""
+    while len(run) > 1 and (
+        run[-1].endswith(_PREDICATES) or (run[-1].isdecimal() and run[-2][0].islower())
+    ):
+        run = run[:-1]
+    while len(run) > 1 and (run[0].endswith("ly") or run[0].lower() in VERBS):
+        run = run[1:]
+    return run
 
 
 def _weigh(runs: list[list[str]], limit: int) -> list[str]:
@@ -121,6 +159,15 @@ def sentences(text: str) -> list[str]:
             if sentence.strip():
                 found.append(sentence.strip())
     return found
+
+
+def is_plural(phrase: str) -> bool:
+    """Say whether a noun phrase takes a plural verb, as far as its head shows."""
+    if re.match(r"(?:how|whether|why|what|the question)\b", phrase):
+        return False
+    head = re.split(r" (?:of|for|in|on|with|from|to|that|who|which|about|between)\b", phrase)[0]
+    last = head.split()[-1] if head.split() else ""
+    return " and " in head or bool(re.search(r"(?<![suio])s$", last.lower()) and len(last) > 3)
 
 
 def lower_first(text: str) -> str:
