@@ -37,13 +37,14 @@ _JOIN_AT = 512  # pieces; joining now and then keeps a long part's list short
 class PartView:
     """One part, as its readers have it: the text is that of the last attempt only."""
 
-    __slots__ = ("_pieces", "completed", "part", "state", "tokens")
+    __slots__ = ("_pieces", "completed", "failed", "part", "state", "tokens")
 
     def __init__(self, part: Part) -> None:
         self.part = part
         self.state: PartState = "running"
         self.tokens = 0
         self.completed: PartCompleted | None = None
+        self.failed: PartFailed | None = None
         self._pieces: list[str] = []
 
     @property
@@ -146,13 +147,14 @@ class View:
                 view.end("completed", event.text)
                 view.completed = event
             case PartFailed():
-                self._part(event.part).state = "failed"
+                view = self._part(event.part)
+                view.state, view.failed = "failed", event
             case PartCancelled():
                 self._part(event.part).end("cancelled", event.partial)
             case Attempt():
                 view = self._part(event.part)
                 view.begin(event.part)
-                view.completed = None
+                view.completed = view.failed = None
             case SelectionRequired():
                 self.phase, self.waiting = event.phase, event
             case Selected():
