@@ -1,0 +1,278 @@
+"""The generate pipeline: phases as actors, joined by mailboxes, and lanes that run through them.
+
+    input ─► prima-materia ─► mailbox ─► solutio ─► mailbox ─► coagulatio ─► ranking, selection
+             `count` lanes                `count` lanes         `count` lanes
+
+One actor a phase. With `use_parallel` it works on all lanes at once and passes each one on as soon
+as its text is complete; without, it works on one lane at a time and passes them on when its phase
+is complete. Either way `phase_start` and `phase_complete` come in the request's order: a phase
+begins with its first lane, which the phase before has let go, and its mailbox ends only after that
+phase has said that it is complete.
+
+A lane that fails or is cancelled is lost alone. Nothing that a restart needs is held here: prompts
+that the log has as complete are not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from functools import partial
+from typing import Protocol
+
+import trio
+
+from engine.actors import Mailbox, Sender, serve
+from engine.commands.generate import GenerateCommand
+from engine.errors import AntiphonError, InvalidRequest, ProviderBadOutput
+from engine.events import JSON, Completed, Failed, PartFailed
+from engine.pipelines.generate.judge import (
+    Selection,
+    read_selection,
+    select_by_ranking,
+    selection_request,
+)
+from engine.pipelines.generate.plan import Lane, PhasePlan, PhaseRefused, plan_phases
+from engine.pipelines.generate.prompts import PERSONAS, cut, persona_text
+from engine.pipelines.generate.ranking import Ranking, rank
+from engine.pipelines.generate.result import Outcomes
+from engine.pipelines.generate.similarity import most_similar
+from engine.pipelines.generate.writing import Writer
+from engine.providers.interface import Provider
+from engine.sessions.outcomes import PartCut, PartLost
+from engine.sessions.run import Run
+from engine.supervision import ChildSpec, open_supervisor
+
+EARLIER_RESULTS = 5
+"""Of the same owner, that the first phase is told about."""
+MAX_EMBEDDED_CHARS = 24_000
+"""Of one text: embedding models take some 8,000 tokens, and the head of a prompt says it all."""
+
+
+class PersonaPrompts(Protocol):
+    """The service "persona_prompts": where registered personas' system prompts are looked up."""
+
+    def __call__(self, persona_id: str) -> Awaitable[str | None]:
+        """Give a persona's system prompt; None: nobody has this id."""
+        ...
+
+
+class GeneratePipeline:
+    """Turns an idea into prompts; see the module."""
+
+    name = "generate"
+    is_detached = False
+
+    def parse(self, data: JSON) -> tuple[GenerateCommand, tuple[str, ...]]:
+        """Turn a request into a command; see `GenerateCommand.parse`."""
+        return GenerateCommand.parse(data)
+
+    async def run(self, run: Run, command: GenerateCommand) -> Completed | Failed:
+        """Make the prompts, rank them, and choose one where that was asked for.
+
+        Raises:
+            InvalidRequest: nobody knows the persona.
+            JournalFailed: something could not be made durable.
+
+        Cancellation: every provider's stream is closed.
+        Backpressure: an attached session waits for its fastest reader.
+        """
+        try:
+            plans = plan_phases(command, run.providers)
+        except PhaseRefused as refused:
+            return Failed(code=refused.code, message=refused.message, phase=refused.phase)
+        persona = await _persona(run, command.request.persona)
+        earlier: list[str] = []
+        if command.include_context:
+            results = await run.earlier_results()
+            earlier = most_similar(command.request.input, results, EARLIER_RESULTS)
+        writer = Writer(run, command, persona=persona, earlier=earlier)
+        outcomes = Outcomes(run.session_id, command, run.view)
+        await _Phases(run, command, plans, writer, outcomes).run()
+        return await _conclude(run, command, plans[-1], outcomes)
+
+
+async def _persona(run: Run, persona: str) -> str:
+    if persona in PERSONAS:
+        return persona_text(persona)
+    lookup: PersonaPrompts | None = run.services.get("persona_prompts")
+    system_prompt = await lookup(persona) if lookup is not None else None
+    if system_prompt is None:
+        message = f'unknown persona "{persona}"; allowed are {", ".join(PERSONAS)}'
+        message += " and the ids of registered personas"
+        raise InvalidRequest(message, [("request.persona", message)])
+    return persona_text(persona, system_prompt)
+
+
+# ---- the phases ---------------------------------------------------------------------------------
+
+
+class _Phases:
+    """The phase actors of one run, and the mailboxes between them."""
+
+    def __init__(
+        self,
+        run: Run,
+        command: GenerateCommand,
+        plans: Sequence[PhasePlan],
+        writer: Writer,
+        outcomes: Outcomes,
+    ) -> None:
+        self._run = run
+        self._command = command
+        self._plans = plans
+        self._writer = writer
+        self._outcomes = outcomes
+        self._beginning = {plan.phase: trio.Lock() for plan in plans}
+
+    async def run(self) -> None:
+        """Send every lane through every phase.
+
+        An actor is not restarted: what another try can help is tried again inside it, as an
+        attempt that readers are told of. What is left is a defect, and ends the session.
+        """
+        count = self._command.request.count
+        first = inbox = Mailbox[Lane]("input", size=count)
+        async with open_supervisor(f"generate {self._run.session_id}", intensity=0) as supervisor:
+            for plan in self._plans:
+                outbox = Mailbox[Lane](f"after {plan.phase}", size=count)
+                actor = partial(self._actor, plan, inbox, outbox.clone())
+                outbox.close_sending()
+                await supervisor.start(ChildSpec(plan.phase, actor, restart="transient"))
+                inbox = outbox
+            inbox.close()  # nobody receives what the last phase has finished
+            for index in range(count):
+                await first.send(Lane(index=index, text=self._command.request.input))
+            first.close_sending()
+
+    async def _actor(
+        self, plan: PhasePlan, inbox: Mailbox[Lane], outbox: Sender[Lane], _incarnation: int
+    ) -> None:
+        is_parallel = self._command.use_parallel
+        is_last = plan is self._plans[-1]
+        finished: list[Lane] = []
+
+        async def handle(lane: Lane) -> None:
+            done = await self._pass(plan, lane)
+            if done is None or is_last:
+                return
+            if is_parallel:
+                await outbox.send(done)
+            else:
+                finished.append(done)
+
+        with outbox:
+            await serve(inbox, handle, lanes=self._command.request.count if is_parallel else 1)
+            await self._end_phase(plan)
+            for lane in finished:
+                await outbox.send(lane)
+
+    async def _pass(self, plan: PhasePlan, lane: Lane) -> Lane | None:
+        """Take a lane through a phase; None: it is lost."""
+        run = self._run
+        part = plan.part(run.session_id, lane)
+        known = run.view.parts.get(part.id)
+        if known is not None and known.state != "running":  # before a restart
+            return _next_lane(lane, part.id, known.text) if known.completed else None
+        async with self._beginning[plan.phase]:  # once, and before the first lane's first chunk
+            percent = 100 * plan.place / len(self._plans)
+            await run.start_phase(plan.phase, progress_percent=percent)
+        try:
+            text = await self._writer.write(plan, lane)
+        except PartLost as lost:
+            await run.emit(PartFailed(part=lost.part, code=lost.code, message=lost.message))
+            return None
+        except PartCut:
+            return None
+        return _next_lane(lane, part.id, text)
+
+    async def _end_phase(self, plan: PhasePlan) -> None:
+        """Say that a phase is complete, unless no lane came so far or all were lost by failing."""
+        if plan.phase not in self._run.view.phases:
+            return
+        if self._outcomes.completed(plan.phase) or not self._outcomes.in_state("failed"):
+            percent = 100 * (plan.place + 1) / len(self._plans)
+            await self._run.complete_phase(plan.phase, progress_percent=percent)
+
+
+def _next_lane(lane: Lane, part_id: str, text: str) -> Lane:
+    return Lane(index=lane.index, text=text, parent_id=part_id)
+
+
+# ---- the end ------------------------------------------------------------------------------------
+
+
+async def _conclude(
+    run: Run, command: GenerateCommand, last: PhasePlan, outcomes: Outcomes
+) -> Completed | Failed:
+    candidates = outcomes.candidates()
+    failures = outcomes.in_state("failed")
+    if not candidates and failures:
+        return _all_lost(outcomes)
+    rankings = await _rank(last.provider, command, candidates)
+    selected = None
+    if command.auto_select and candidates:
+        selected = await _select(run, command, last, candidates, rankings)
+    if candidates:
+        best = selected.prompt_id if selected is not None else rankings[0].prompt_id
+        await run.remember(dict(candidates)[best])
+    return Completed(data=outcomes.as_json(rankings, selected))
+
+
+def _all_lost(outcomes: Outcomes) -> Failed:
+    """End a run in which no lane came through: by its last failure, with what there is."""
+    failures = [view.failed for view in outcomes.in_state("failed") if view.failed is not None]
+    last = failures[-1]
+    others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    return Failed(
+        code=last.code,
+        message=f"every lane was lost: {last.message}{others}",
+        phase=last.part.phase,
+        data={"partial": outcomes.as_json()},
+    )
+
+
+async def _rank(
+    provider: Provider, command: GenerateCommand, candidates: Sequence[tuple[str, str]]
+) -> list[Ranking]:
+    text = command.request.input
+    return rank(
+        text,
+        candidates,
+        temperature=command.request.temperature,
+        weights=command.weights,
+        vectors=await _embed(provider, [text, *(content for _, content in candidates)]),
+    )
+
+
+async def _embed(provider: Provider, texts: Sequence[str]) -> list[list[float]] | None:
+    """Give the texts' embeddings; None where the provider has none, or fails: words are counted."""
+    if not provider.profile.embeddings or len(texts) < 2:
+        return None
+    try:
+        vectors = await provider.embed([cut(text, MAX_EMBEDDED_CHARS) for text in texts])
+    except AntiphonError:
+        return None
+    if vectors is None or len(vectors) != len(texts) or len({len(v) for v in vectors}) != 1:
+        return None
+    return vectors
+
+
+async def _select(
+    run: Run,
+    command: GenerateCommand,
+    last: PhasePlan,
+    candidates: Sequence[tuple[str, str]],
+    rankings: Sequence[Ranking],
+) -> Selection:
+    """Have a judge choose; where that fails, the top of the ranking is chosen."""
+    request = selection_request(
+        command,
+        candidates,
+        model=last.model,
+        context_tokens=last.provider.profile.context_tokens,
+    )
+    try:
+        answer = await run.ask(request, last.provider, purpose="judge")
+        return read_selection(answer.text, candidates)
+    except (PartLost, ProviderBadOutput) as error:
+        return select_by_ranking(rankings, candidates, error.message)
