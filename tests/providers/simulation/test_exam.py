@@ -14,7 +14,7 @@ from engine.providers.interface import GenerationRequest, Message
 from engine.providers.simulation import exam
 from engine.providers.simulation.reading import read_request
 
-NOTES = """The text states that acute kidney injury is a sudden fall of the glomerular filtration rate.
+NOTES = """The text states that acute kidney injury is a sudden fall of the filtration rate.
 Prerenal causes are the commonest: volume depletion, heart failure and sepsis.
 According to the passage, "muddy brown casts" point to acute tubular necrosis.
 Hyperkalaemia is the most dangerous complication and needs an electrocardiogram at once.
@@ -78,7 +78,7 @@ def test_a_layout_of_a_draft_passes_and_keeps_the_facts(kind: ContentType) -> No
     drafted = exam.draft(notes(NOTES), kind, 4)
     made = LAYOUTS[kind](notes(drafted), 4)
     assert validate(kind, made, 4) == ()
-    assert "sudden fall of the glomerular filtration rate" in made
+    assert "sudden fall of the filtration rate" in made
     assert "The point to test" not in made
 
 
