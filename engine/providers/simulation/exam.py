@@ -96,7 +96,7 @@ def _plain(sentence: str) -> str:
 
 
 def _term(phrase: str) -> str:
-    return _QUOTES.sub("", phrase).strip(" .:;,-")
+    return re.sub(r"[*_#`>]+", " ", _QUOTES.sub("", phrase)).strip(" .:;,-")
 
 
 def format_mcq(notes: Notes, count: int) -> str:
@@ -185,8 +185,8 @@ def _item(notes: Notes, index: int, number: int) -> str:
             notes.rng.shuffle(options)
             lines = [
                 f"{number}. Drop Down: Choose what completes the statement. {_hide(fact, term)}",
-                *(f"- {option}" for option in options),
-                f"Answer: {term}",
+                *(f"{mark}) {option}" for mark, option in zip(LETTERS, options, strict=False)),
+                f"Answer: {LETTERS[options.index(term)]}",
             ]
     return "\n".join([*lines, f"Explanation: {fact} This is what decides the question of {term}."])
 
