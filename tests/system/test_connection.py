@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from server.connection import MIB, ConnectionLimits
-from server.listening import open_listeners
+from server.listening import SEND_BUFFER_BYTES, open_listeners
 from tests.system.peers import PATIENCE_S, UPGRADE, Peer, masked, serving, text
 from tests.system.plain_app import make_app
 
@@ -340,7 +340,10 @@ async def test_body_that_waits_for_100_continue() -> None:
 async def test_body_of_ten_megabytes() -> None:
     """A long body passes both ways, in bounded memory."""
     data = bytes(range(256)) * 40_000
-    async with serving(make_app()) as served, served.peer() as peer:
+    async with (
+        serving(make_app(), send_buffer_bytes=SEND_BUFFER_BYTES) as served,
+        served.peer() as peer,
+    ):
         head = b"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len(data)
         with trio.fail_after(PATIENCE_S):
             await peer.send(head + data)
