@@ -1,0 +1,1 @@
+"""Benchmarks: one file for one question, and the results."""
