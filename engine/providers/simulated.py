@@ -170,7 +170,8 @@ class SimulatedProvider:
         total, finish = answer.length(
             output_tokens=self._settings.output_tokens, max_tokens=request.max_tokens
         )
-        breaks = next((f for f in struck.values() if f.kind in ("drop", "hang")), None)
+        breaking = {"drop", "hang"} if answer.has_form else {"drop", "hang", "bad_output"}
+        breaks = next((fault for kind, fault in struck.items() if kind in breaking), None)
         stop = total if breaks is None else _break_at(breaks, key, total)
         pieces = answer.pieces(stop)
         sent = 0
@@ -188,6 +189,8 @@ class SimulatedProvider:
         if "hang" in struck:
             await trio.sleep(self._settings.read_timeout_s)
             raise ProviderTimeout(f"{self._name} fell silent after {sent} tokens")
+        if breaks is not None:
+            raise ProviderBadOutput(f"{self._name} sent what is no answer after {sent} tokens")
         if "no_finish" in struck:
             raise ProviderBadOutput(f"{self._name} ended its answer without a finish reason")
         yield Delta(

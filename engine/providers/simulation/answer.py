@@ -39,6 +39,11 @@ class Answer:
         self._pieces = [Delta(text=piece, tokens=1) for piece in tokenise(text)]
         self._more = [Delta(text=piece, tokens=1) for piece in tokenise("".join(more))]
 
+    @property
+    def has_form(self) -> bool:
+        """Whether it is JSON or an exam, which nothing may be added to."""
+        return not self._more
+
     def length(self, *, output_tokens: int, max_tokens: int | None) -> tuple[int, FinishReason]:
         """Say how many tokens come, and why the answer ends there.
 

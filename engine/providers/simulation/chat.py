@@ -102,14 +102,10 @@ def _links(scribe: Scribe) -> list[str]:
     reading = scribe.reading
     lines = []
     if reading.earlier:
-        line = scribe.rng.choice(_BACK).replace("{e}", _braces(reading.earlier[-1].topic))
+        line = scribe.rng.choice(_BACK).replace("{e}", reading.earlier[-1].topic)
         lines.append(scribe.set(line))
     if reading.others:
         speech = scribe.rng.choice(reading.others)
-        line = scribe.rng.choice(_AGREE).replace("{s}", _braces(speech.speaker))
-        lines.append(scribe.set(line.replace("{o}", _braces(speech.topic))))
+        line = scribe.rng.choice(_AGREE).replace("{s}", speech.speaker)
+        lines.append(scribe.set(line.replace("{o}", speech.topic)))
     return lines
-
-
-def _braces(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")

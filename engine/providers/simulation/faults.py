@@ -8,9 +8,9 @@
     drop@attempt=1                        each first attempt loses its stream, the second succeeds
     hang@persona=data_scientist&token=20  that persona falls silent after 20 tokens
 
-The probability is 1 where none is given. `token` says where in the answer a drop, hang or timeout
-strikes; the others hold or the fault does not strike. Whether one strikes is drawn from the seed,
-the request and the attempt's number, so a run can be repeated and a retry may succeed. Pure.
+The probability is 1 where none is given. `token` says after how many tokens a stream breaks; the
+other conditions hold, or the fault does not strike. Whether one strikes is drawn from the seed, the
+request and the attempt's number, so a run can be repeated and a retry may succeed. Pure.
 """
 
 from __future__ import annotations
