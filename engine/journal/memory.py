@@ -40,6 +40,9 @@ _CUT_BYTES = 120
 _RECORD_BYTES = 1024
 """What a session costs beside its entries, its command and its notes."""
 
+_EXPIRED_IDS = 100_000
+"""Expired ids that are remembered at most, the newest: about 15 MB."""
+
 
 class _Done:
     """The promise of a batch that is kept already."""
@@ -253,8 +256,7 @@ class MemoryJournal:
         await trio.lowlevel.checkpoint()
         late = [id_ for id_ in self._ended if self._logs[id_].record.updated_at < ended_before]
         for session_id in late:
-            self._expired[session_id] = self._logs[session_id].record.updated_at
-            self._drop(session_id)
+            self._forget(session_id)
         forget = ended_before - self._limits.retention_s
         self._expired = {id_: at for id_, at in self._expired.items() if at >= forget}
         return len(late)
@@ -317,8 +319,7 @@ class MemoryJournal:
         while self.size_bytes > bound:
             oldest = next(iter(self._ended), None)
             if oldest is not None and self._logs[oldest] is not growing:
-                self._expired[oldest] = self._logs[oldest].record.updated_at
-                self._drop(oldest)
+                self._forget(oldest)
                 continue
             log = max(self._logs.values(), key=attrgetter("entries_bytes"), default=None)
             if log is None or len(log.entries) <= 1:
@@ -327,6 +328,13 @@ class MemoryJournal:
             # Half at a time, so that looking for the largest is rare.
             log.drop_oldest(before - log.entries_bytes // 2)
             self._logs_bytes += log.size_bytes - before
+
+    def _forget(self, session_id: str) -> None:
+        """Drop a session, and remember that it was there."""
+        self._expired[session_id] = self._logs[session_id].record.updated_at
+        if len(self._expired) > _EXPIRED_IDS:
+            del self._expired[next(iter(self._expired))]
+        self._drop(session_id)
 
     def _drop(self, session_id: str) -> None:
         log = self._logs.pop(session_id)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -137,28 +136,26 @@ class SqliteJournal:
         """
         if self._is_running:
             raise RuntimeError("the journal is running already")
-        with ExitStack() as stack:
-            lock, connection = await trio.to_thread.run_sync(
-                self._open, limiter=self._write_limiter
-            )
-            stack.callback(lock.release)
-            stack.callback(connection.close)
-            stack.callback(self._readers.close)
+        lock, connection = await trio.to_thread.run_sync(self._open, limiter=self._write_limiter)
+        try:
             writer = Writer(connection, self._limits.retention_s)
+            self._readers = reading.Readers(self._path)
             self._problem = ""
             self._is_running = True
-            stack.callback(self._stop)
             task_status.started()
-            try:
-                while True:
-                    await self._wait_for_work()
+            while True:
+                await self._wait_for_work()
+                await self._write(writer)
+        finally:
+            deadline = trio.current_time() + self._limits.close_s
+            with trio.CancelScope(shield=True, deadline=deadline):
+                if self._group.writes:
                     await self._write(writer)
-            finally:
-                with trio.CancelScope(
-                    shield=True, deadline=trio.current_time() + self._limits.close_s
-                ):
-                    while self._group.writes and not self._problem:
-                        await self._write(writer)
+            self._stop()
+            # In a thread as well: the last connection to close copies the log into the file.
+            deadline = trio.current_time() + self._limits.close_s
+            with trio.CancelScope(shield=True, deadline=deadline):
+                await trio.to_thread.run_sync(self._close, lock, connection)
 
     def _open(self) -> tuple[FileLock, sqlite3.Connection]:
         lock = FileLock(self._path)
@@ -167,6 +164,11 @@ class SqliteJournal:
         except BaseException:
             lock.release()
             raise
+
+    def _close(self, lock: FileLock, connection: sqlite3.Connection) -> None:
+        self._readers.close()
+        connection.close()
+        lock.release()
 
     async def _wait_for_work(self) -> None:
         """Wait for a write or, while writing fails, for the time to try again."""

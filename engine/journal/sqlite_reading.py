@@ -47,6 +47,7 @@ class Readers:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"<Readers of {self._path}: {len(self._idle)} idle>"
@@ -74,10 +75,13 @@ class Readers:
             connection.close()
             raise
         self._idle.append(connection)
+        if self._is_closed:
+            self.close()
         return result
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and each other one when its query is over."""
+        self._is_closed = True
         while self._idle:
             with suppress(sqlite3.Error):
                 self._idle.pop().close()

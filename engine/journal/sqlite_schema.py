@@ -3,6 +3,8 @@
 The rule: a file is opened only by one process, only if it is ours, and only at a schema that we
 know; older schemas are brought up to date, step by step. Every refusal names the file and says
 what to do. Must not import another journal.
+
+A debt: the lock is POSIX (`fcntl`), so this module needs Linux, macOS or another Unix.
 """
 
 from __future__ import annotations
