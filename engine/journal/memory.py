@@ -165,8 +165,10 @@ class MemoryJournal:
             raise JournalFailed(f"epoch {batch.epoch} of session {batch.session_id} is over")
         before = log.size_bytes
         log.take(batch)
-        if batch.state in ENDED:
+        if log.record.state in ENDED:
             self._ended.setdefault(batch.session_id)
+        else:
+            self._ended.pop(batch.session_id, None)
         bound = self._limits.memory_journal_session_bytes
         if log.size_bytes > bound:
             log.drop_oldest(bound - bound // 8)
