@@ -373,9 +373,10 @@ class Connection:
         scope["extensions"][WIRE] = self.wire
 
         async def send_and_yield(message: Any) -> None:
+            # Afterwards: so that a message takes its place in the order when it is sent.
+            await send(message)
             self._sends += 1
             if self.wire.dead or self._sends % SENDS_A_TURN == 0:
                 await trio.lowlevel.checkpoint()
-            await send(message)
 
         await self._app(scope, receive, send_and_yield, sync_spawn, call_soon)

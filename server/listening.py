@@ -146,7 +146,8 @@ async def serve(
 
     async with trio.open_nursery() as lifespan_nursery:
         await lifespan_nursery.start(lifespan.handle_lifespan)
-        await lifespan.wait_for_startup()
+        with suppress(trio.ClosedResourceError):  # an application that knows no lifespan
+            await lifespan.wait_for_startup()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connections.tick, limits.tick_s())
             async with trio.open_nursery() as accepting:
@@ -158,7 +159,7 @@ async def serve(
             await context.terminated.set()
             await _drain(connections, grace_s, limits.linger_s)
             nursery.cancel_scope.cancel()
-        with suppress(LifespanTimeoutError):
+        with suppress(LifespanTimeoutError, trio.ClosedResourceError):
             await lifespan.wait_for_shutdown()
         lifespan_nursery.cancel_scope.cancel()
 
