@@ -89,6 +89,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The longest silence of a provider in mid-stream."""
     provider_concurrency: int = 256
     """Calls at one time to one provider; further ones wait. 0: no limit."""
+    provider_output_tokens: int = 1_000
+    """What a call without `max_tokens` reserves of the provider's tokens a minute."""
+    provider_breaker_failures: int = 5
+    """A provider's breaker opens when so many of the last `provider_breaker_calls` failed."""
+    provider_breaker_calls: int = 10
+    provider_breaker_reset_s: float = 15.0
+    """How long it is then left alone, before one call tries it."""
     provider_tail_s: float = 2.0
     """After the finish reason: how long we wait for the usage that may still come."""
     provider_event_bytes: int = 4 * MIB

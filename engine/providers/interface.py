@@ -14,11 +14,12 @@ A provider's use, which is also what its wrappers do:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from engine.errors import ProviderBadOutput
 from engine.events import JSON, Usage
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -72,6 +73,8 @@ class Delta(msgspec.Struct, frozen=True):
     """The model that answers, where the provider names it."""
     tokens: int | None = None
     """Output tokens in `text`, where the provider knows; else it is counted here."""
+    provider: str | None = None
+    """Who answers, in the first delta of a chain of providers; None: the one that was asked."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,9 +191,62 @@ def count_tokens(text: str) -> int:
     return (len(text) + 3) // 4
 
 
+def input_tokens(request: GenerationRequest) -> int:
+    """Estimate the tokens of all that a request brings."""
+    counted = count_tokens(request.instructions)
+    counted += sum(count_tokens(message.content) for message in request.messages)
+    if request.response_schema is not None:
+        counted += count_tokens(msgspec.json.encode(request.response_schema).decode())
+    if request.tools:
+        counted += count_tokens(msgspec.json.encode(request.tools).decode())
+    return counted
+
+
 def schema_instructions(schema: dict[str, Any]) -> str:
     """Say a schema in words, for providers without structured output."""
     text = msgspec.json.encode(schema).decode()
     return (
         f"Answer with one JSON object and nothing else. It must satisfy this JSON schema:\n{text}"
     )
+
+
+async def open_answer(
+    stack: AsyncExitStack, provider: Provider, request: GenerationRequest
+) -> BegunAnswer:
+    """Open an answer and wait for its first delta: for wrappers that act before it only.
+
+    Args:
+        stack: gets the answer's context, if it begins; else that is closed here.
+        provider: who is asked.
+        request: what is asked.
+
+    Raises:
+        ProviderError: on entering or before the first delta.
+
+    Cancellation: at any point; the upstream is closed.
+    """
+    async with AsyncExitStack() as opening:
+        deltas = await opening.enter_async_context(provider.stream(request))
+        first = await anext(deltas, None)
+        if first is None:
+            raise ProviderBadOutput(f"{provider.name} ended its answer without a finish reason")
+        stack.push_async_exit(opening.pop_all())
+        return BegunAnswer(first, deltas)
+    raise AssertionError("a provider's context swallows no error")
+
+
+class BegunAnswer:
+    """An answer whose first delta is here already."""
+
+    def __init__(self, first: Delta, rest: AsyncIterator[Delta]) -> None:
+        self.first: Delta | None = first
+        self._rest = rest
+
+    def __aiter__(self) -> BegunAnswer:
+        return self
+
+    async def __anext__(self) -> Delta:
+        if self.first is not None:
+            first, self.first = self.first, None
+            return first
+        return await anext(self._rest)

@@ -169,10 +169,12 @@ class OpenAIProvider:
     async def embed(self, texts: Sequence[str]) -> list[list[float]] | None:
         """Give one vector a text, or None where the server has no embeddings.
 
+        A 404 says that it has none, from then on.
+
         Raises:
             ProviderError: as in `stream`.
         """
-        if not self._profile.embeddings or not self._embedding_model:
+        if not (self._profile.embeddings and self._embedding_model):
             await trio.lowlevel.checkpoint()
             return None
         if not texts:
@@ -182,6 +184,10 @@ class OpenAIProvider:
             answer = await self._client.embeddings.create(
                 input=list(texts), model=self._embedding_model, encoding_format="float"
             )
+        except openai.NotFoundError:
+            # Many compatible servers have no such path or model: that is "no embeddings".
+            self._profile = msgspec.structs.replace(self._profile, embeddings=False)
+            return None
         except FOREIGN as error:
             raise translate(error, provider=self._name, key=self._key) from error
         vectors = [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
