@@ -31,7 +31,7 @@ from engine.pipelines.generate.judge import (
     select_by_ranking,
     selection_request,
 )
-from engine.pipelines.generate.plan import Lane, PhasePlan, PhaseRefused, plan_phases
+from engine.pipelines.generate.plan import Lane, PhasePlan, PhaseRefused, plan_phases, prompt_id
 from engine.pipelines.generate.prompts import PERSONAS, cut, persona_text
 from engine.pipelines.generate.ranking import Ranking, rank
 from engine.pipelines.generate.result import Outcomes
@@ -85,6 +85,11 @@ class GeneratePipeline:
         if command.include_context:
             results = await run.earlier_results()
             earlier = most_similar(command.request.input, results, EARLIER_RESULTS)
+        run.declare(
+            {"prompt_id": prompt_id(run.session_id, phase, index), "phase": phase}
+            for phase in command.phases
+            for index in range(command.request.count)
+        )
         writer = Writer(run, command, persona=persona, earlier=earlier)
         outcomes = Outcomes(run.session_id, command, run.view)
         await _Phases(run, command, plans, writer, outcomes).run()
