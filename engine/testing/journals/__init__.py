@@ -1,0 +1,1 @@
+"""The parts of the journals' contract suite; `engine.testing.journal_suite` is the door."""
