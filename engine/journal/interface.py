@@ -3,7 +3,9 @@
 The guarantee that callers build on: when a `Commit` reports success, its batch and every earlier
 batch of that session survive a crash; a batch is never seen in part; a batch that repeats offsets
 already held is taken once (idempotent), and one under a stale epoch is refused (fencing). The
-journal also keeps documents (conversations, personas, users …), each with its owner.
+journal also keeps documents (conversations, personas, users …), each with its owner. Whatever JSON
+can express comes back equal: halves of surrogate pairs, which models do write and UTF-8 cannot
+hold, and integers of any size.
 
 Must not import sessions, pipelines or providers, nor a sibling.
 """

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import trio
 
@@ -25,8 +25,9 @@ from engine.events import Entry
 from engine.journal import sqlite_reading as reading
 from engine.journal.encoding import encode
 from engine.journal.interface import Batch, Document, SessionRecord, SessionState
+from engine.journal.sqlite_commits import Append, Call, Group, QueuedCommit
 from engine.journal.sqlite_schema import FileLock, explained, open_database
-from engine.journal.sqlite_writing import Append, Call, Write, Writer
+from engine.journal.sqlite_writing import Writer
 from engine.limits import Limits
 
 _BATCH_BYTES = 512
@@ -34,59 +35,6 @@ _BATCH_BYTES = 512
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class _Group:
-    """Writes that become durable together."""
-
-    __slots__ = ("bytes", "done", "failure", "writes")
-
-    def __init__(self) -> None:
-        self.writes: list[Write] = []
-        self.bytes = 0
-        self.done = trio.Event()
-        self.failure: JournalFailed | None = None
-
-    def end(self, failure: JournalFailed | None = None) -> None:
-        """Wake everyone who waits; after this nothing of the group changes."""
-        self.failure = failure
-        self.writes = []
-        self.done.set()
-
-
-class _Commit:
-    """The promise of a write."""
-
-    __slots__ = ("_group", "_write")
-
-    def __init__(self, group: _Group, write: Write) -> None:
-        self._group = group
-        self._write = write
-
-    def __repr__(self) -> str:
-        return f"<_Commit: {'done' if self._group.done.is_set() else 'on its way'}>"
-
-    @property
-    def is_done(self) -> bool:
-        if not self._group.done.is_set():
-            return False
-        self._check()
-        return True
-
-    async def wait(self) -> None:
-        await self._group.done.wait()
-        self._check()
-
-    async def result(self) -> Any:
-        """Wait, and give what a `Call` gave."""
-        await self.wait()
-        return self._write.result
-
-    def _check(self) -> None:
-        error = self._group.failure or self._write.error
-        if error is not None:
-            # A new one for each who asks: an exception that is raised twice collects tracebacks.
-            raise type(error)(error.message) from error
 
 
 class SqliteJournal:
@@ -103,7 +51,7 @@ class SqliteJournal:
         self._path = path
         self._limits = limits or Limits()
         self._readers = reading.Readers(path)
-        self._group = _Group()
+        self._group = Group()
         self._pending_bytes = 0
         self._work = trio.Event()
         self._room = trio.Event()
@@ -182,7 +130,7 @@ class SqliteJournal:
     async def _write(self, writer: Writer) -> None:
         """Write all that is queued."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        group, self._group = self._group, _Group()
+        group, self._group = self._group, Group()
         failure: JournalFailed | None = JournalFailed("the journal's writer broke off")
         try:
             # Not to be cancelled from here on: the thread ends by itself, and the group is over.
@@ -200,12 +148,12 @@ class SqliteJournal:
     def _stop(self) -> None:
         """Refuse what comes, and what is left."""
         self._is_running = False
-        group, self._group = self._group, _Group()
+        group, self._group = self._group, Group()
         self._pending_bytes = 0
         group.end(JournalFailed("the journal was closed before this was written"))
         self._room.set()
 
-    def _queue(self, write: Write, size_bytes: int) -> _Commit:
+    def _queue(self, write: Append | Call, size_bytes: int) -> QueuedCommit:
         if not self._is_running:
             raise JournalFailed("the journal is not running")
         group = self._group
@@ -213,7 +161,7 @@ class SqliteJournal:
         group.bytes += size_bytes
         self._pending_bytes += size_bytes
         self._work.set()
-        return _Commit(group, write)
+        return QueuedCommit(group, write)
 
     async def _change(
         self, change: Callable[Concatenate[Writer, P], R], *args: P.args, **kwargs: P.kwargs
@@ -247,7 +195,7 @@ class SqliteJournal:
         """
         await self._change(Writer.create, record)
 
-    def append_nowait(self, batch: Batch) -> _Commit:
+    def append_nowait(self, batch: Batch) -> QueuedCommit:
         """See `Journal.append_nowait`; a stale epoch or a hole is the Commit's to raise.
 
         Raises:

@@ -10,9 +10,9 @@ Must not import trio, nor another journal.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -20,6 +20,7 @@ from engine.errors import AntiphonError, Conflict, JournalFailed, NotFound
 from engine.events import Entry
 from engine.journal.encoding import Decoder, encode, text_key
 from engine.journal.interface import ENDED, Batch, Document, Epoch, SessionRecord, unseen
+from engine.journal.sqlite_commits import Append, Call
 from engine.journal.sqlite_schema import LAST_ROW
 
 _ROW_ENTRIES = 256
@@ -32,49 +33,6 @@ _EXPIRE_AT_ONCE = 50
 _epochs: Decoder[tuple[Epoch, ...]] = Decoder(tuple[Epoch, ...])
 
 Row = tuple[Any, ...]
-
-
-class Write:
-    """Something to be written, and what became of it. Read its fields once its group is done."""
-
-    __slots__ = ("error", "result")
-
-    def __init__(self) -> None:
-        self.error: AntiphonError | None = None
-        self.result: Any = None
-
-    def apply(self, writer: Writer) -> None:
-        """Do it, inside the group's transaction."""
-        raise NotImplementedError
-
-
-class Append(Write):
-    """A batch of a session."""
-
-    __slots__ = ("batch",)
-
-    def __init__(self, batch: Batch) -> None:
-        super().__init__()
-        self.batch = batch
-
-    def apply(self, writer: Writer) -> None:
-        """Gather its rows."""
-        writer.append(self.batch)
-
-
-class Call(Write):
-    """Anything else; `change` is one of the writer's methods with its arguments."""
-
-    __slots__ = ("change",)
-
-    def __init__(self, change: Callable[[Writer], Any]) -> None:
-        super().__init__()
-        self.change = change
-
-    def apply(self, writer: Writer) -> None:
-        """Do it after all that was gathered before it."""
-        writer.flush()
-        self.result = self.change(writer)
 
 
 class _Session:
@@ -108,7 +66,7 @@ class Writer:
     def __repr__(self) -> str:
         return f"<Writer: {len(self._sessions)} sessions>"
 
-    def write(self, group: Sequence[Write]) -> None:
+    def write(self, group: Sequence[Append | Call]) -> None:
         """Make a group durable; an empty one writes too, to see whether writing works.
 
         Raises:
@@ -118,7 +76,7 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             for write in group:
                 try:
-                    write.apply(self)
+                    self._apply(write)
                 except AntiphonError as error:
                     write.error = error
             self.flush()
@@ -137,6 +95,17 @@ class Writer:
         for session_id in self._ended:
             self._sessions.pop(session_id, None)
         self._ended.clear()
+
+    def _apply(self, write: Append | Call) -> None:
+        """Do one write, inside the group's transaction."""
+        match write:
+            case Append():
+                self.append(write.batch)
+            case Call():
+                self.flush()  # what was gathered came before it
+                write.result = write.change(self)
+            case _:
+                assert_never(write)
 
     # ---- logs -----------------------------------------------------------------------------------
 
