@@ -12,7 +12,7 @@
     │       ProviderRefused, ProviderBadOutput
     ├── SourceFailed           a museum's or an encyclopedia's service failed; becomes a note
     └── EngineError            our fault
-        └── ValidationFailed, JournalFailed, Escalated, Internal
+        └── ValidationFailed, TemplateBroken, JournalFailed, Escalated, Internal
 
 Each class carries the wire's `code` and whether trying again can help (`retryable`). Errors reach
 clients as events, by the same road as data; foreign errors are translated once, at the border,
@@ -280,6 +280,12 @@ class ValidationFailed(EngineError):
     """What the models wrote did not pass the pipeline's checks after the last retry."""
 
     code = "validation_failed"
+
+
+class TemplateBroken(EngineError):
+    """A prompt template is missing or unusable; the message names its file."""
+
+    code = "internal"
 
 
 class JournalFailed(EngineError):

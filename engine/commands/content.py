@@ -64,13 +64,13 @@ class ContentCommand(_Generating, _Formatting):
 class DraftCommand(_Generating):
     """Write a draft and stop, so that a person can edit it."""
 
-    half: Literal["draft"] = "draft"
+    half: Literal["draft"]
 
 
 class FormatCommand(_Formatting):
     """Lay a given draft out and check the layout."""
 
-    half: Literal["format"] = "format"
+    half: Literal["format"]
     draft: SourceText
     """The draft, 10 to 500,000 characters after trimming."""
 

@@ -149,4 +149,6 @@ def test_a_command_parses_back_from_its_own_record(half: str) -> None:
     """The journal keeps a command as its class serialises itself."""
     text = {"draft": NOTES} if half == "format" else {"input_text": NOTES}
     command, _ = parse_content({"half": half, "content_type": "NMCQ", **text})
-    assert parse_content(command.model_dump(mode="json")) == (command, ())
+    for exclude_defaults in (False, True):
+        record = command.model_dump(mode="json", exclude_defaults=exclude_defaults)
+        assert parse_content(record) == (command, ())

@@ -142,15 +142,15 @@ def _check_stem(
 def _find_options(before: Sequence[Line]) -> int:
     """Give the index at which the options begin; the number of lines where there are none.
 
-    A vignette may have a line like "A. Smith, 45, …" or "E. coli grew …", so the options begin at
-    the first "A" from which all is in order, else at the first "A", else at the first letter.
+    A vignette may have a line like "A. Smith, 45, …" or "E. coli grew …", so the options are the
+    last lines where those are in order, else they begin at the first "A", else at any letter.
     """
     matches = [_OPTION.fullmatch(line.text) for line in before]
     begins = [index for index, match in enumerate(matches) if match and match[1] == "A"]
-    for begin in begins:
-        letters = [match[1] if match else "" for match in matches[begin:]]
-        if 4 <= len(letters) <= 5 and "".join(letters) == LETTERS[: len(letters)]:
-            return begin
+    for count in (5, 4):
+        letters = [match[1] if match else "" for match in matches[-count:]]
+        if "".join(letters) == LETTERS[:count]:
+            return len(before) - count
     any_letter = [index for index, match in enumerate(matches) if match]
     return (begins or any_letter or [len(before)])[0]
 

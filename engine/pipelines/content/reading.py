@@ -26,7 +26,7 @@ class Fault(msgspec.Struct, frozen=True, order=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line that is not blank, without the space around it."""
+    """A line that is not blank: its words, with one space between them."""
 
     number: int
     text: str
@@ -65,10 +65,14 @@ class Section(msgspec.Struct, frozen=True):
 
 
 def read_lines(text: str) -> tuple[Line, ...]:
-    """Give the lines that are not blank. Only line feeds end a line, as in an editor."""
+    """Give the lines that are not blank, with single spaces between their words.
+
+    Line feeds alone end a line, as in an editor. The single spaces keep every pattern that looks
+    for "some space" linear, whatever a model writes.
+    """
     unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    numbered = enumerate(unified.split("\n"), start=1)
-    return tuple(Line(number, line.strip()) for number, line in numbered if line.strip())
+    numbered = ((number, line.split()) for number, line in enumerate(unified.split("\n"), start=1))
+    return tuple(Line(number, " ".join(words)) for number, words in numbered if words)
 
 
 def undecorated(text: str) -> str:

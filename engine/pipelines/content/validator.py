@@ -18,6 +18,9 @@ from engine.pipelines.content.summary import check_summary
 ContentType: TypeAlias = Literal["MCQ", "NMCQ", "SUMMARY"]
 Check: TypeAlias = Callable[[Sequence[Line], int, Sheet], None]
 
+MAX_CHARACTERS = 200_000
+"""The longest text that is read, so that a model that never stops cannot hold up the event loop.
+Twenty questions with all their sections have about 60,000."""
 MAX_FAULTS = 100
 """Faults that are reported one by one; what comes after them is counted in a last one."""
 
@@ -32,9 +35,13 @@ def validate(content_type: ContentType, text: str, num_questions: int) -> tuple[
         text: plain text; lines are counted after trimming it.
         num_questions: how many questions have to be there (not counted for summaries).
     """
-    lines = read_lines(text.strip())
-    if not lines:
+    text = text.strip()
+    if not text:
         return (Fault(1, DOCUMENT, "The text is empty"),)
+    if len(text) > MAX_CHARACTERS:
+        message = f"The text has {len(text):,} characters, and {MAX_CHARACTERS:,} are the most"
+        return (Fault(1, DOCUMENT, message),)
+    lines = read_lines(text)
     sheet = Sheet()
     CHECKS[content_type](lines, num_questions, sheet)
     faults = sheet.faults()

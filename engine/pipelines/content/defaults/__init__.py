@@ -1,0 +1,1 @@
+"""The packaged prompt templates of the content pipeline, one file for each type and stage."""
