@@ -79,8 +79,9 @@ class SqliteJournal:
             JournalFailed: the file cannot be opened: damaged, locked, in use by another process,
                 not ours, or of a newer version; the message says which, and what to do.
 
-        Cancellation: what was appended is still written, for at most `close_s`; then the file is
-        closed. What is appended later is refused. `run` may be called again.
+        Cancellation: what was appended is still written, as one group, and the file is closed; what
+        is appended later is refused. `run` may be called again. A write that is under way cannot
+        be broken off: `run` ends when the disk answers.
         """
         if self._is_running:
             raise RuntimeError("the journal is running already")
