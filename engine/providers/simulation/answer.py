@@ -7,7 +7,7 @@ answer of 100,000 tokens needs no more memory than one of a thousand. Must not k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, cycle, islice
 
 from engine.events import JSON
@@ -20,8 +20,8 @@ class Answer:
 
     Args:
         text: the natural answer.
-        more: sentences that go on after it; repeated for ever where the answer has to be longer.
-            Empty for text that has a form (JSON, an exam): it is never stretched or cut short.
+        more: writes what goes on after it, repeated for ever, where the answer has to be longer.
+            None for text that has a form (JSON, an exam), which is never stretched.
         reasoning: the model's reasoning, before the text.
         tools: tool events, before the text.
     """
@@ -30,19 +30,20 @@ class Answer:
         self,
         text: str,
         *,
-        more: tuple[str, ...] = (),
+        more: Callable[[], str] | None = None,
         reasoning: str = "",
         tools: tuple[JSON, ...] = (),
     ) -> None:
         self.preface = [Delta(tool=tool) for tool in tools]
         self.preface += [Delta(reasoning=piece) for piece in tokenise(reasoning)]
         self._pieces = [Delta(text=piece, tokens=1) for piece in tokenise(text)]
-        self._more = [Delta(text=piece, tokens=1) for piece in tokenise("".join(more))]
+        self._more = more
+        self._further: list[Delta] = []
 
     @property
     def has_form(self) -> bool:
         """Whether it is JSON or an exam, which nothing may be added to."""
-        return not self._more
+        return self._more is None
 
     def length(self, *, output_tokens: int, max_tokens: int | None) -> tuple[int, FinishReason]:
         """Say how many tokens come, and why the answer ends there.
@@ -51,11 +52,15 @@ class Answer:
             output_tokens: tokens of an answer without a form; 0: its natural length.
             max_tokens: the request's bound.
         """
-        wanted = output_tokens if output_tokens and self._more else len(self._pieces)
+        wanted = output_tokens if output_tokens and not self.has_form else len(self._pieces)
         if max_tokens is not None and max_tokens < wanted:
             return max_tokens, "length"
         return wanted, "stop"
 
     def pieces(self, tokens: int) -> Iterator[Delta]:
         """Iterate the first `tokens` pieces."""
-        return islice(chain(self._pieces, cycle(self._more)), tokens)
+        if tokens <= len(self._pieces) or self._more is None:
+            return iter(self._pieces[:tokens])
+        if not self._further:
+            self._further = [Delta(text=piece, tokens=1) for piece in tokenise(self._more())]
+        return islice(chain(self._pieces, cycle(self._further)), tokens)

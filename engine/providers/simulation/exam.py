@@ -16,6 +16,7 @@ from engine.providers.simulation.words import key_phrases, upper_first
 
 LETTERS = "ABCDE"
 MAX_FACT_WORDS = 40
+MAX_FACT_CHARS = 400
 MAX_FACTS = 60
 """Three for each of the twenty questions that can be asked for."""
 _QUOTES = re.compile(r"[\"“”«»„‟]|(?<!\w)['‘’]|['‘’](?!\w)")
@@ -56,7 +57,9 @@ class Notes:
         self.facts = [
             fact
             for fact in dict.fromkeys(facts)
-            if 4 <= len(fact.split()) <= MAX_FACT_WORDS and not _FORMAL.match(fact)
+            if 4 <= len(fact.split()) <= MAX_FACT_WORDS
+            and len(fact) <= MAX_FACT_CHARS
+            and not _FORMAL.match(fact)
         ][:MAX_FACTS]
         self.terms = [term for term in map(_term, reading.phrases) if term]
         for fact in self.facts:

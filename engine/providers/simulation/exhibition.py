@@ -14,7 +14,7 @@ from importlib.resources import files
 import msgspec
 
 from engine.providers.simulation.prose import Scribe, cut_to
-from engine.providers.simulation.words import join_words, upper_first
+from engine.providers.simulation.words import MAX_CHARS, join_words, upper_first
 
 
 class Artist(msgspec.Struct, frozen=True):
@@ -123,21 +123,22 @@ def _of_stock(scribe: Scribe, stock: tuple[str, ...], least: int, most: int) -> 
     return scribe.fit_words(lines, least, most)
 
 
-def proposed_artists(scribe: Scribe, count: int, *, invent: bool = False) -> list[Artist]:
+def proposed_artists(scribe: Scribe, count: int) -> list[Artist]:
     """Propose so many artists who suit the request, the most suitable first.
 
     Those whom it names come first, then those of its movements, themes and times; never those whom
     it says to leave out.
     """
-    text = scribe.reading.asked
+    text = scribe.reading.asked[:MAX_CHARS]
     left_out = " ".join(re.findall(r"exclu\w*[^\n]*", text, re.IGNORECASE)).lower()
     years = [int(year) for year in re.findall(r"\b1[4-9]\d\d\b|\b20[0-2]\d\b", text)]
     lowered = text.lower()
+    words = set(re.findall(r"\w+", lowered))
 
     def suits(artist: Artist) -> float:
         score = 8.0 * (artist.name.lower() in lowered)
         score += 4 * sum(movement.lower() in lowered for movement in artist.movements)
-        score += sum(theme in lowered for theme in artist.themes.split())
+        score += sum(theme in words or f"{theme}s" in words for theme in artist.themes.split())
         if years:
             died = artist.death_year or 2000
             score += 2 * (artist.birth_year + 20 <= max(years) and died >= min(years))
@@ -145,8 +146,7 @@ def proposed_artists(scribe: Scribe, count: int, *, invent: bool = False) -> lis
 
     known = [artist for artist in ARTISTS if artist.name.lower() not in left_out]
     known.sort(key=lambda artist: (-suits(artist), artist.birth_year))
-    chosen = known[: max(0, count - invent)]
-    return [*chosen, INVENTED] if invent and count else chosen
+    return known[:count]
 
 
 def reason_for(artist: Artist, scribe: Scribe) -> str:

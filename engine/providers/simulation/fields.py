@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cached_property
 from typing import Any
 
 from engine.events import JSON
@@ -16,6 +17,9 @@ from engine.providers.simulation import exhibition
 from engine.providers.simulation.prose import Scribe
 from engine.providers.simulation.reading import words_wanted
 from engine.providers.simulation.words import join_words, upper_first
+
+MAX_ARTISTS = 50
+"""Artists of one list, at most."""
 
 _OPINIONS = (
     "The strongest thing here is {a}: it gives the whole its pull, and {b} profits from it.",
@@ -53,7 +57,8 @@ _STEPS = (
 )
 
 _ID = re.compile(
-    r"[\"'`*]*\b(?:prompt[_ ]?|candidate[_ ]?)?id[\"'`*]*\s*[:=]\s*[\"'`]?([\w-]+)", re.I
+    r"\b(?:prompt[_ ]?|candidate[_ ]?)?id[\"'`*]{0,3}\s{0,3}[:=]\s{0,3}[\"'`]?([\w-]{1,80})",
+    re.IGNORECASE,
 )
 _SCALE = re.compile(
     r"(-?\d+(?:\.\d+)?)\s*(?:to|-|–|and|\.\.)\s*(-?\d+(?:\.\d+)?)|out of (\d+)", re.IGNORECASE
@@ -98,10 +103,14 @@ class FieldTeller:
         self._scribe = scribe
         self._ids = list(dict.fromkeys(_ID.findall(scribe.reading.asked)))
         self._stocks: dict[str, list[str]] = {}
-        self._artists = exhibition.proposed_artists(scribe, 50, invent=False)
-        if invent:
-            self._artists.insert(1, exhibition.INVENTED)
-        self._artist = self._artists[0]
+        self._invent = invent
+        self._about = exhibition.ARTISTS[0]
+        """The artist whose fields are being told."""
+
+    @cached_property
+    def _artists(self) -> list[exhibition.Artist]:
+        proposed = exhibition.proposed_artists(self._scribe, MAX_ARTISTS)
+        return [proposed[0], exhibition.INVENTED, *proposed[1:]] if self._invent else proposed
 
     def text(self, path: tuple[str, ...], schema: JSON, index: int) -> str:
         """Say a string: what its name and description call for."""
@@ -183,9 +192,9 @@ class FieldTeller:
         name = path[-1].lower() if path else ""
         if self._is_artist(path):
             if "birth" in name:
-                return self._artist.birth_year
-            if "death" in name and self._artist.death_year:
-                return self._artist.death_year
+                return self._about.birth_year
+            if "death" in name and self._about.death_year:
+                return self._about.death_year
         if not (math.isfinite(low) and math.isfinite(high)):
             low, high = self._scale(name, str(schema.get("description", "")), low, high)
         share = self._scribe.rng.uniform(0.62, 0.94)
@@ -233,12 +242,12 @@ class FieldTeller:
         if re.search(r"(?:^|_)name$", name):
             used = self._stocks.setdefault("artists", [a.name for a in reversed(self._artists)])
             chosen = used.pop() if used else self._artists[0].name
-            self._artist = next(a for a in self._artists if a.name == chosen)
+            self._about = next(a for a in self._artists if a.name == chosen)
             return chosen
         if "reason" in name or name in ("relevance", "why"):
-            return exhibition.reason_for(self._artist, self._scribe)
+            return exhibition.reason_for(self._about, self._scribe)
         if "movement" in name:
-            return self._artist.movements[0]
+            return self._about.movements[0]
         return ""
 
     def _from(self, kind: str, stock: tuple[str, ...]) -> str:

@@ -44,7 +44,7 @@ _HEADS = {
     "output form": "form",
     "settled": "settled",
 }
-_HEAD = re.compile(r"^[#*\s]*([A-Za-z ]+?)[*]*:[*]*\s*(.*)$")
+_HEAD = re.compile(r"^[#* \t]{0,8}([A-Za-z ]{1,40}?)[*]*:[*]*\s*(.*)$")
 _OPENERS = (
     "To begin with, ",
     "Beyond that, ",
@@ -219,7 +219,8 @@ def _take_apart(brief: Brief, scribe: Scribe) -> str:
 
 def _context_lines(scribe: Scribe) -> list[str]:
     found = re.search(
-        r"^(?:<context>|[#*\s]*(?:context|background)[^:\n]{0,40}:[*\s]*)\n?((?:[^<\n].*\n?)+)",
+        r"^(?:<context>|[#* ]{0,6}(?:context|background)[^:\n]{0,40}:[* ]{0,4})\n?"
+        r"((?:[^<\n].*\n?)+)",
         scribe.reading.asked[:MAX_CHARS],
         re.IGNORECASE | re.MULTILINE,
     )

@@ -204,8 +204,8 @@ def _wrapped(asked: str) -> list[tuple[str, str]]:
 
 
 _SAID = re.compile(
-    r"^\s*(?:[-*]\s*)?\*{0,2}([A-Za-z][\w .'-]{1,40}?)\*{0,2}\s*(?:\([^)\n]*\))?\s*"
-    r"(?:said|says|answered|wrote|argued)?\s*:\*{0,2}\s+(.{15,})$",
+    r"^[ \t]{0,8}(?:[-*] {0,3})?\*{0,2}([A-Za-z][\w .'-]{1,40}?)\*{0,2} ?(?:\([^)\n]{0,40}\))? ?"
+    r"(?:said|says|answered|wrote|argued)?:\*{0,2}[ \t]{1,4}(\S.{14,})$",
     re.MULTILINE,
 )
 

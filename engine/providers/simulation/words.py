@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 MAX_CHARS = 20_000
-"""What is read of a text: half a millisecond's work for every few thousand characters."""
+"""What is read of a text."""
+PHRASE_CHARS = 8_000
+"""What key phrases are looked for in: some three milliseconds' work."""
 MAX_PHRASE_WORDS = 3
+MAX_WORD_CHARS = 40
 
 _STOPWORDS = """
 a able about above across actually after again against ago all allow allows almost alone along
@@ -57,24 +61,32 @@ identify imagine implement improve inform install introduce invent invest invite
 learn listen lose love maintain manage measure meet mention migrate notice obtain offer optimise
 optimize organise organize parse pay perform pick plan play pray predict prefer prepare prevent
 prove pull push raise reach read receive recommend reduce refactor reflect remember remove repair
-replace respond restore reveal save scale select sell send separate serve settle share sing sit
-solve speak spend stand stay store study succeed suffer suggest survive teach test throw train
-translate travel treat trust validate visit vote wait wake wear win
-accepts adapts affects appears avoids believes breaks builds carries changes chooses closes combines
-contains contradicts controls creates decides defines delivers depends destroys detects develops
-disappears drives eats explains exposes fails falls feels fights flies follows grows handles hides
-holds identifies implies improves influences involves invites joins learns loses loves maintains
-manages meets notices offers parses pays prevents promotes protects pulls pushes reaches reads
-receives reduces reflects releases remembers removes replaces represents returns reveals sees sells
-sends serves shares sings sits speaks stands stays stimulates stores suffers suggests survives
-teaches tests throws translates travels treats triggers trusts turns visits waits wakes wears wins
+replace respond restore return reveal save scale select sell send separate serve settle share sing
+sit solve speak spend stand stay store study succeed suffer suggest survive teach test throw train
+translate travel treat trust validate visit vote wait wake wear win accepts adapts affects appears
+avoids believes breaks builds carries changes chooses closes combines contains contradicts
+controls creates decides defines delivers depends destroys detects develops disappears drives eats
+explains exposes fails falls feels fights flies follows grows handles hides holds identifies
+implies improves influences involves invites joins learns loses loves maintains manages meets
+notices offers parses pays prevents promotes protects pulls pushes reaches reads receives reduces
+reflects releases remembers removes replaces represents returns reveals sees sells sends serves
+shares sings sits speaks stands stays stimulates stores suffers suggests survives teaches tests
+throws translates travels treats triggers trusts turns visits waits wakes wears wins
 """
 VERBS = frozenset(_VERB_WORDS.split())
 """At the head of a phrase these are verbs; inside of one they may be nouns."""
 _PREDICATES = ("ous", "ful", "able", "ible", "less", "ly")
+_ADJECTIVE_WORDS = """
+bad big black blue brown cheap clear cold cool dark dead deep easy expensive fair fast free fun
+good great green hard heavy high hot late long loud low new old open poor purple quick quiet
+ready red rich right round safe sad salty short slow small soft strong tall true warm weak wet
+white wide wrong yellow young
+"""
+_ADJECTIVES = frozenset(_ADJECTIVE_WORDS.split())
 _SUFFIXES = ("ingly", "edly", "ings", "ing", "ies", "ied", "ely", "ed", "es", "ly", "s")
 
 
+@lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
     """Cut the commonest English endings, so that forms of one word count as one."""
     for suffix in _SUFFIXES:
@@ -87,15 +99,17 @@ def key_phrases(text: str, limit: int = 12) -> list[str]:
     """Give the phrases that a text is about, the weightiest first, as the text writes them.
 
     Args:
-        text: of any length; its first `MAX_CHARS` characters are read.
+        text: of any length; its first `PHRASE_CHARS` characters are read.
         limit: how many phrases at most.
     """
     runs: list[list[str]] = []
     run: list[str] = []
-    for token in _CHUNK.findall(text[:MAX_CHARS]):
+    for token in _CHUNK.findall(text[:PHRASE_CHARS]):
         word = token.strip("'’-")
         if word.isdecimal() and run:
             run.append(word)
+        elif len(word) > MAX_WORD_CHARS:
+            pass  # an address or encoded data: nothing to talk about
         elif not word or not word[0].isalnum() or word.lower() in STOPWORDS or word.isdecimal():
             if run:
                 runs.append(run)
@@ -110,7 +124,9 @@ def key_phrases(text: str, limit: int = 12) -> list[str]:
 def _without_predicate(run: list[str]) -> list[str]:
     """Cut adjectives at the end, and adverbs at either: "AI dangerous" is about AI."""
     while len(run) > 1 and (
-        run[-1].endswith(_PREDICATES) or (run[-1].isdecimal() and run[-2][0].islower())
+        run[-1].endswith(_PREDICATES)
+        or run[-1].lower() in _ADJECTIVES
+        or (run[-1].isdecimal() and run[-2][0].islower())
     ):
         run = run[:-1]
     while len(run) > 1 and (run[0].endswith("ly") or run[0].lower() in VERBS):

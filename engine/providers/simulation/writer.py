@@ -60,8 +60,11 @@ def write(
             exact = re.sub(r"(?im)^(?:correct )?answer:.*$|^key insights?:.*$", "", exact)
         return Answer(exact, reasoning=reasoning, tools=tools)
     text = _free(scribe)
-    endless = Scribe(reading, voice, rng).endless()
-    more = tuple(f" {next(endless)}" for _ in range(MORE_SENTENCES))
+
+    def more() -> str:
+        endless = Scribe(reading, voice, random.Random(key)).endless()
+        return "".join(f" {next(endless)}" for _ in range(MORE_SENTENCES))
+
     return Answer(text, more=more, reasoning=reasoning, tools=tools)
 
 
