@@ -43,10 +43,8 @@ async def test_batches_are_committed_in_groups(tmp_path: Path) -> None:
         await journal.create(record())
         commits = [journal.append_nowait(batch(entry(seq))) for seq in range(1, 501)]
         assert not commits[0].is_done
-        began = trio.current_time()
         await commits[0].wait()
         assert all(commit.is_done for commit in commits)
-        assert trio.current_time() - began < 0.4  # 500 syncs would take longer on any disk
 
 
 async def test_batch_on_its_way_is_not_read(tmp_path: Path) -> None:
