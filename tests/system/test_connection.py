@@ -83,9 +83,9 @@ async def test_reader_that_comes_back_after_stalling() -> None:
 
 async def test_reader_that_is_slow_but_reads() -> None:
     """A reader that is slow but takes bytes is kept, however long a write takes it."""
-    async with serving(make_app(), limits=STALL) as served:
+    async with serving(make_app({"size": 2_000_000}), limits=STALL) as served:
         async with served.peer(receive_buffer=4096) as peer:
-            await peer.upgrade(b"/only-writes")
+            await peer.upgrade(b"/only-sends")
             for _ in range(12):
                 await trio.sleep(0.2)
                 await peer.exactly(30_000)
@@ -392,6 +392,15 @@ async def test_head_of_a_response_written_through_the_wire() -> None:
         await peer.until(b"\r\n\r\n")
         await peer.send(b"GET /hello HTTP/1.1\r\nHost: test\r\n\r\n")
         assert (await peer.until(b"\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def test_connection_closed_over_unread_bytes() -> None:
+    """The answer to what nobody wants to read is followed by an end, not by a reset."""
+    async with serving(make_app()) as served, served.peer() as peer:
+        await peer.send(b"GET /" + b"a" * 200_000)
+        assert (await peer.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 431")
+        with trio.fail_after(PATIENCE_S):
+            assert await peer.stream.receive_some() == b""
 
 
 async def test_closing_handshake() -> None:

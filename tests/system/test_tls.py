@@ -79,9 +79,11 @@ async def test_reader_behind_tls_that_is_slow() -> None:
     """A reader that is slow but takes bytes is kept, through TLS as well."""
     tls, trust = tls_pair()
     limits = ConnectionLimits(stall_s=0.5, linger_s=0.3)
-    async with serving(make_app(), tls=tls, trust=trust, limits=limits) as served:
+    async with serving(
+        make_app({"size": 2_000_000}), tls=tls, trust=trust, limits=limits
+    ) as served:
         async with served.peer(receive_buffer=4096) as peer:
-            await peer.upgrade(b"/only-writes")
+            await peer.upgrade(b"/only-sends")
             for _ in range(10):
                 await trio.sleep(0.2)
                 await peer.exactly(30_000)
