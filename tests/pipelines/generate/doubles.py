@@ -144,14 +144,14 @@ class ObligingProvider:
 
 
 class Providers:
-    """A directory of a test's providers; the first is the default, and `openai` lacks its key."""
+    """A test's providers: the first is the default, and `openai`, unless given, lacks its key."""
 
     def __init__(self, *providers: Provider) -> None:
         self._providers = {provider.name: provider for provider in providers}
         self.default_name = providers[0].name
 
     def get(self, name: str) -> Provider:
-        if name == "openai":
+        if name == "openai" and name not in self._providers:
             raise ProviderNotConfigured("openai is not configured (set OPENAI_API_KEY)")
         if name not in self._providers:
             raise ProviderNotFound(f"no provider is named {name!r}")

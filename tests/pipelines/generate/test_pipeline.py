@@ -58,6 +58,25 @@ from tests.pipelines.generate.doubles import (
     written,
 )
 
+SEED = {
+    "request": {
+        "input": "Create a Python function to calculate fibonacci",
+        "phases": ["prima-materia", "solutio", "coagulatio"],
+        "count": 3,
+        "temperature": 0.7,
+        "maxTokens": 1000,
+        "tags": ["python", "algorithm"],
+    },
+    "phaseConfigs": [
+        {"phase": "prima-materia", "provider": "openai"},
+        {"phase": "solutio", "provider": "anthropic"},
+        {"phase": "coagulatio", "provider": "openai"},
+    ],
+    "useParallel": False,
+    "includeContext": True,
+    "autoSelect": True,
+}
+
 # ---- order --------------------------------------------------------------------------------------
 
 
@@ -74,6 +93,41 @@ async def test_without_parallel_lanes_follow_lanes_and_phases_follow_phases(
             expected += [f"text {phase}/{lane}", f"done {phase}/{lane}"]
         expected.append(f"end {phase}")
     assert outline(events) == [*expected, "Completed"]
+
+
+async def test_the_seeds_example_runs_as_the_seed_shows_it(autojump_clock: MockClock) -> None:
+    """The seed's JavaScript client, word for word: its request, its phases, its providers."""
+    openai, anthropic = ObligingProvider(name="openai"), ObligingProvider(name="anthropic")
+    async with open_generate(openai, anthropic) as engine:
+        events = await generate(engine, SEED)
+    found = result(events)
+    assert [word for word in outline(events) if not word.startswith("text")] == [
+        "start prima-materia",
+        "done prima-materia/0",
+        "done prima-materia/1",
+        "done prima-materia/2",
+        "end prima-materia",
+        "start solutio",
+        "done solutio/0",
+        "done solutio/1",
+        "done solutio/2",
+        "end solutio",
+        "start coagulatio",
+        "done coagulatio/0",
+        "done coagulatio/1",
+        "done coagulatio/2",
+        "end coagulatio",
+        "Completed",
+    ]
+    assert list(found) == ["session_id", "prompts", "rankings", "selected"]
+    assert [prompt["provider"] for prompt in found["prompts"]] == (
+        ["openai"] * 3 + ["anthropic"] * 3 + ["openai"] * 3
+    )
+    chunks = [event for event in events if isinstance(event, Delta)]
+    for part in parts(events).values():
+        tokens = [event.tokens for event in chunks if event.part.id == part.id]
+        assert tokens == sorted(tokens)  # cumulative
+        assert tokens[0] > 0
 
 
 async def test_with_parallel_the_lanes_run_at_once(autojump_clock: MockClock) -> None:
