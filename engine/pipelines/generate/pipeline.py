@@ -32,10 +32,10 @@ from engine.pipelines.generate.judge import (
     selection_request,
 )
 from engine.pipelines.generate.plan import Lane, PhasePlan, PhaseRefused, plan_phases, prompt_id
-from engine.pipelines.generate.prompts import PERSONAS, cut, persona_text
-from engine.pipelines.generate.ranking import Ranking, rank
+from engine.pipelines.generate.prompts import MAX_EARLIER_CHARS, PERSONAS, cut, persona_text
+from engine.pipelines.generate.ranking import Ranking, rank, semantic_score
 from engine.pipelines.generate.result import Outcomes
-from engine.pipelines.generate.similarity import most_similar
+from engine.pipelines.generate.similarity import likenesses, most_similar
 from engine.pipelines.generate.writing import Writer
 from engine.providers.interface import Provider
 from engine.sessions.outcomes import PartCut, PartLost
@@ -84,7 +84,7 @@ class GeneratePipeline:
         earlier: list[str] = []
         if command.include_context:
             results = await run.earlier_results()
-            earlier = most_similar(command.request.input, results, EARLIER_RESULTS)
+            earlier = await most_similar(command.request.input, results, EARLIER_RESULTS)
         run.declare(
             {"prompt_id": prompt_id(run.session_id, phase, index), "phase": phase}
             for phase in command.phases
@@ -219,7 +219,7 @@ async def _conclude(
         selected = await _select(run, command, last, candidates, rankings)
     if candidates:
         best = selected.prompt_id if selected is not None else rankings[0].prompt_id
-        await run.remember(dict(candidates)[best])
+        await run.remember(cut(dict(candidates)[best], MAX_EARLIER_CHARS))
     return Completed(data=outcomes.as_json(rankings, selected))
 
 
@@ -239,13 +239,18 @@ def _all_lost(outcomes: Outcomes) -> Failed:
 async def _rank(
     provider: Provider, command: GenerateCommand, candidates: Sequence[tuple[str, str]]
 ) -> list[Ranking]:
-    text = command.request.input
+    text, contents = command.request.input, [content for _, content in candidates]
+    vectors = await _embed(provider, [text, *contents])
+    if vectors is None:
+        semantics = await likenesses(text, contents)
+    else:
+        semantics = [semantic_score(vectors[0], vector) for vector in vectors[1:]]
     return rank(
         text,
         candidates,
+        semantics=semantics,
         temperature=command.request.temperature,
         weights=command.weights,
-        vectors=await _embed(provider, [text, *(content for _, content in candidates)]),
     )
 
 

@@ -19,7 +19,7 @@ from engine.providers.interface import GenerationRequest, Message
 PERSONAS: Final = ("code", "writing", "analysis", "generic")
 """The personas that need no registry."""
 MAX_EARLIER_CHARS: Final = 2_000
-"""Of one earlier result: enough to show its conventions."""
+"""Kept and shown of one earlier result: enough to tell its subject and its conventions."""
 STEPS: Final = {
     "prima-materia": "take the raw idea apart into its task, requirements, constraints and the "
     "form of the output, and settle what is ambiguous without changing the intent",

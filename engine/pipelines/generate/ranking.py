@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from engine.commands.generate import RankingWeights
-from engine.pipelines.generate.similarity import cosine, count_cosine, word_counts
+from engine.pipelines.generate.similarity import cosine
 
 BEST_TEMPERATURE: Final = 0.7
 SHORT_CHARS: Final = 100
@@ -37,21 +37,12 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
     length_score: float
 
 
-def semantic_scores(
-    text: str, prompts: Sequence[str], vectors: Sequence[Sequence[float]] | None
-) -> list[float]:
-    """Say how much each prompt means what a text means, from 0 to 1.
+def semantic_score(a: Sequence[float], b: Sequence[float]) -> float:
+    """Score two embeddings by their cosine, mapped from -1 … 1 to 0 … 1.
 
-    Args:
-        text: what they are compared with.
-        prompts: the prompts.
-        vectors: embeddings of the text and of each prompt, in this order; None: words are counted.
-            A cosine of embeddings is from -1 to 1 and is mapped; one of counts is never negative.
+    Where there are no embeddings, the score is the likeness of the words, which is never negative.
     """
-    if vectors is not None:
-        return [(cosine(vectors[0], vector) + 1) / 2 for vector in vectors[1:]]
-    counts = word_counts(text)
-    return [count_cosine(counts, word_counts(prompt)) for prompt in prompts]
+    return (cosine(a, b) + 1) / 2
 
 
 def temperature_score(temperature: float) -> float:
@@ -77,22 +68,21 @@ def rank(
     text: str,
     prompts: Sequence[tuple[str, str]],
     *,
+    semantics: Sequence[float],
     temperature: float,
     weights: RankingWeights,
-    vectors: Sequence[Sequence[float]] | None = None,
 ) -> list[Ranking]:
     """Rank prompts, best first; equals keep their order.
 
     Args:
         text: the input that they were made from.
         prompts: an id and the content of each.
+        semantics: the semantic score of each.
         temperature: what they were written at.
         weights: how much each score counts; normalised here.
-        vectors: as `semantic_scores` takes them.
     """
     share = weights.normalised()
     by_temperature = temperature_score(temperature)
-    semantics = semantic_scores(text, [content for _, content in prompts], vectors)
     rankings = []
     for (prompt_id, content), semantic in zip(prompts, semantics, strict=True):
         tokens, length = token_score(content), length_score(text, content)

@@ -1,6 +1,7 @@
 """How alike texts are: the cosine of two vectors, or of two texts' word counts.
 
-Pure. Must not import anything of the engine.
+The one rule: whoever compares one text with many yields between them, so that a long history or a
+hundred long prompts hold up no other session. Must not import anything of the engine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
+
+import trio
 
 _WORD: Final = re.compile(r"\w+")
 
@@ -38,20 +41,28 @@ def count_cosine(a: Mapping[str, int], b: Mapping[str, int]) -> float:
     return _bounded(dot, math.hypot(*a.values()) * math.hypot(*b.values()))
 
 
-def likeness(a: str, b: str) -> float:
-    """Give how alike the words of two texts are, from 0 to 1."""
-    return count_cosine(word_counts(a), word_counts(b))
+async def likenesses(text: str, others: Sequence[str]) -> list[float]:
+    """Give how alike the words of a text and of each other text are, from 0 to 1.
+
+    Cancellation: between two texts.
+    """
+    counts = word_counts(text)
+    found = []
+    for other in others:
+        await trio.lowlevel.checkpoint()
+        found.append(count_cosine(counts, word_counts(other)))
+    return found
 
 
-def most_similar(text: str, others: Sequence[str], limit: int) -> list[str]:
+async def most_similar(text: str, others: Sequence[str], limit: int) -> list[str]:
     """Give the texts that are most like `text`, the likest first, at most `limit`.
 
     Texts that share no word with it are left out. Of equals the earlier one comes first.
+
+    Cancellation: between two texts.
     """
-    counts = word_counts(text)
-    scored = [(count_cosine(counts, word_counts(other)), -i) for i, other in enumerate(others)]
-    best = heapq.nlargest(limit, (entry for entry in scored if entry[0] > 0))
-    return [others[-i] for _, i in best]
+    scored = [(score, -i) for i, score in enumerate(await likenesses(text, others)) if score > 0]
+    return [others[-i] for _, i in heapq.nlargest(limit, scored)]
 
 
 def _bounded(dot: float, norms: float) -> float:

@@ -10,7 +10,7 @@ from engine.commands.generate import RankingWeights
 from engine.pipelines.generate.ranking import (
     length_score,
     rank,
-    semantic_scores,
+    semantic_score,
     temperature_score,
     token_score,
 )
@@ -42,51 +42,51 @@ def test_length_score_is_shorter_by_longer() -> None:
     assert length_score("", "") == 1.0
 
 
-def test_semantic_score_of_embeddings_is_mapped_to_0_and_1() -> None:
+@pytest.mark.parametrize(
+    ("vector", "score"), [([2.0, 0.0], 1.0), ([0.0, 3.0], 0.5), ([-1.0, 0.0], 0.0)]
+)
+def test_semantic_score_of_embeddings_is_mapped_to_0_and_1(
+    vector: list[float], score: float
+) -> None:
     """Cosine of embeddings, mapped to 0–1."""
-    vectors = [[1.0, 0.0], [2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]]
-    assert semantic_scores("t", ["a", "b", "c"], vectors) == [1.0, 0.5, 0.0]
-
-
-def test_semantic_score_of_word_counts_where_there_are_no_embeddings() -> None:
-    same, other, half = semantic_scores("Red fox", ["red FOX", "blue whale", "red whale"], None)
-    assert (same, other) == (pytest.approx(1.0), 0.0)
-    assert half == pytest.approx(0.5)
+    assert semantic_score([1.0, 0.0], vector) == score
 
 
 def test_the_score_is_the_weighted_sum() -> None:
     """0.4 semantic, 0.2 temperature, 0.2 token, 0.2 length."""
-    (ranking,) = rank("a" * 50, [("p", "b" * 200)], temperature=0.35, weights=DEFAULT)
-    assert ranking.semantic_score == 0.0
-    assert ranking.score == pytest.approx(0.4 * 0 + 0.2 * 0.5 + 0.2 * 1 + 0.2 * 0.25)
+    (ranking,) = rank(
+        "a" * 50, [("p", "b" * 200)], semantics=[0.3], temperature=0.35, weights=DEFAULT
+    )
+    assert ranking.semantic_score == 0.3
+    assert ranking.score == pytest.approx(0.4 * 0.3 + 0.2 * 0.5 + 0.2 * 1 + 0.2 * 0.25)
 
 
 def test_the_best_comes_first_and_equals_keep_their_order() -> None:
     prompts = [("a", "whale"), ("b", "fox"), ("c", "whale"), ("d", "fox")]
-    rankings = rank("fox", prompts, temperature=0.7, weights=ONE)
+    rankings = rank("x", prompts, semantics=[0, 1, 0, 1], temperature=0.7, weights=ONE)
     assert [ranking.prompt_id for ranking in rankings] == ["b", "d", "a", "c"]
 
 
 def test_weights_are_normalised() -> None:
-    (ranking,) = rank(
-        "fox", [("a", "fox")], temperature=0.7, weights=RankingWeights(semantic=7, token=7)
-    )
-    assert ranking.score <= 1.0
+    weights = RankingWeights(semantic=6, temperature=0, token=2, length=0)
+    (ranking,) = rank("x", [("a", "y" * 50)], semantics=[0.4], temperature=0.7, weights=weights)
+    assert ranking.score == pytest.approx(0.75 * 0.4 + 0.25 * 0.5)
 
 
 @given(
     text=st.text(max_size=50),
-    prompts=st.lists(st.text(max_size=300), max_size=6),
+    prompts=st.lists(st.tuples(st.text(max_size=300), st.floats(0, 1)), max_size=6),
     temperature=st.floats(0, 2),
     weights=st.tuples(*[st.floats(0, 1000)] * 4),
 )
 def test_every_score_lies_between_0_and_1(
-    text: str, prompts: list[str], temperature: float, weights: tuple[float, ...]
+    text: str, prompts: list[tuple[str, float]], temperature: float, weights: tuple[float, ...]
 ) -> None:
     semantic, temperature_, token, length = weights
     rankings = rank(
         text,
-        [(str(i), prompt) for i, prompt in enumerate(prompts)],
+        [(str(i), prompt) for i, (prompt, _) in enumerate(prompts)],
+        semantics=[semantic for _, semantic in prompts],
         temperature=temperature,
         weights=RankingWeights(
             semantic=semantic, temperature=temperature_, token=token, length=length
