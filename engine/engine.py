@@ -276,7 +276,7 @@ class Engine:
         """
         session = self.sessions.get(session_id)
         if session is not None:
-            record = msgspec.structs.replace(session.record, state=session.state)
+            record = self.at_present(session.record)
         else:
             stored = await self.journal.load(session_id)
             if stored is None:
@@ -287,6 +287,13 @@ class Engine:
         if not viewer.may_see(record):
             raise NotFound(f"no session has the id {session_id}")
         return record
+
+    def at_present(self, record: SessionRecord) -> SessionRecord:
+        """Give a record with the state of this very moment, if its session is at work."""
+        session = self.sessions.get(record.session_id)
+        if session is None:
+            return record
+        return msgspec.structs.replace(session.record, state=session.state)
 
     async def picture(self, session_id: str, viewer: Viewer = ANYONE) -> Picture:
         """Show a session as it is now: running, or ended and kept.

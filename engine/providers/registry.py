@@ -77,6 +77,7 @@ def wrap(
     limits: Limits,
     *,
     on_retry: OnRetry | None = None,
+    attempts: int | None = None,
 ) -> Wrapped:
     """Wrap a provider in the order of this module's table, without the fallback.
 
@@ -85,7 +86,10 @@ def wrap(
         config: its limits.
         limits: attempts, waits and the breaker's bounds.
         on_retry: is told of each retry; must not block.
+        attempts: of one call, the first included; None is as the limits say.
     """
+    if attempts is not None:
+        limits = msgspec.structs.replace(limits, max_attempts=attempts)
     meter = MeteredProvider(provider)
     concurrency = limits.provider_concurrency if config.kind == "openai" else 0
     if config.concurrency is not None:
@@ -124,6 +128,8 @@ class Providers:
             default provider's own.
         wheel: a shared timer for the simulated provider's pauses.
         on_retry: is told of each retry; must not block.
+        attempts: of one call, the first included; None is as the limits say. Sessions set 1: they
+            try again by themselves, so that each retry is an event that readers see.
         on_fallback: is told of each step along a chain; must not block.
 
     Raises:
@@ -141,6 +147,7 @@ class Providers:
         default_model: str = "",
         wheel: Wheel | None = None,
         on_retry: OnRetry | None = None,
+        attempts: int | None = None,
         on_fallback: Callable[[FallingBack], None] | None = None,
     ) -> None:
         self._limits = limits or Limits()
@@ -148,6 +155,7 @@ class Providers:
         self._demo = demo
         self._wheel = wheel
         self._on_retry = on_retry
+        self._attempts = attempts
         self._on_fallback = on_fallback
         simulated = ProviderConfig(name=SIMULATED, kind="simulated", models=MODELS)
         self._configs = {config.name: config for config in (simulated, *configs)}
@@ -253,7 +261,9 @@ class Providers:
             provider, plays = self._make(config)
             if plays:  # the account's limits are not those of the one that plays it
                 config = ProviderConfig(name=config.name, kind="simulated")
-            self._made[key] = wrap(provider, config, self._limits, on_retry=self._on_retry)
+            self._made[key] = wrap(
+                provider, config, self._limits, on_retry=self._on_retry, attempts=self._attempts
+            )
         return self._made[key]
 
     def _make(self, config: ProviderConfig) -> tuple[Provider, bool]:

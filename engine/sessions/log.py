@@ -148,8 +148,10 @@ class Log:
         del self._entries[keep:], self._ends[keep:]
         self._bytes = self._ends[-1] if self._ends else self._bytes
         self.head = self.visible
-        self._unsaved = min(self._unsaved, self.head + 1)
+        self._learn_durable()
+        self._unsaved = self._durable + 1  # a failed batch has to be handed over again
         self._pending.clear()
+        self._handed.clear()
         seq = self._number(event, 0)
         try:
             self._hand_over("failed")
@@ -214,18 +216,19 @@ class Log:
         return commit
 
     async def _wait(self, commit: Commit) -> None:
-        if not commit.is_done:
+        try:
+            if commit.is_done:
+                return
             with trio.CancelScope(
                 deadline=trio.current_time() + self._limits.close_s, shield=True
             ) as scope:
-                try:
-                    await commit.wait()
-                except JournalFailed as error:
-                    self.failure = error
-                    raise
-            if scope.cancelled_caught:
-                self.failure = JournalFailed("the journal did not commit in time")
-                raise self.failure
+                await commit.wait()
+        except JournalFailed as error:
+            self.failure = error
+            raise
+        if scope.cancelled_caught:
+            self.failure = JournalFailed("the journal did not commit in time")
+            raise self.failure
 
     def _settle(self) -> None:
         while self._pending and self._pending[0][1].is_done:

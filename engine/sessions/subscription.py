@@ -17,6 +17,7 @@ import trio
 from engine.events import Entry
 from engine.sessions.log import Log
 from engine.sessions.merging import cut_after
+from engine.sessions.view import View
 
 _logger = logging.getLogger("antiphon.engine")
 
@@ -152,6 +153,15 @@ class Subscription:
         self.cursor = entries[-1].seq
         log.moved(self.cursor)
         return (first, *entries[1:])
+
+    def snapshot(self) -> View:
+        """Skip to the present, and give what the session looks like there.
+
+        The view is the log's own: use it at once, before the next checkpoint.
+        """
+        self.cursor = self._log.visible
+        self._log.moved(self.cursor)
+        return self._log.view
 
     # ---- being woken -----------------------------------------------------------------------------
 

@@ -84,6 +84,7 @@ class View:
         "progress_percent",
         "seq",
         "terminal",
+        "terminal_entry",
         "waiting",
     )
 
@@ -100,6 +101,7 @@ class View:
         self.waiting: SelectionRequired | None = None
         """The selection that the session waits for."""
         self.terminal: Terminal | None = None
+        self.terminal_entry: Entry | None = None
 
     def apply(self, entry: Entry) -> None:
         """Take the next entry; it must follow the last one."""
@@ -161,7 +163,7 @@ class View:
                 self._advance(event.phase, event.progress_percent)
                 self.waiting = None
             case Completed() | Failed() | Cancelled():
-                self.terminal = event
+                self.terminal, self.terminal_entry = event, entry
                 self.waiting = None
                 if isinstance(event, Completed):
                     self.progress_percent = 100.0

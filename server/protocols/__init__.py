@@ -1,1 +1,9 @@
 """Pure codecs, one for each protocol: no trio, no Quart, no sibling."""
+
+from server.protocols.generate import GenerateCodec
+from server.protocols.interface import Codec
+
+
+def all_codecs() -> tuple[Codec, ...]:
+    """Give one codec for each protocol that is served."""
+    return (GenerateCodec(),)

@@ -1,0 +1,5 @@
+"""`python -m server` is `antiphon`."""
+
+from server.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""`antiphon serve`: the server, until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import sys
+
+import trio
+
+from engine import AntiphonError
+from server.serving import serve_until_told
+from server.settings import Settings
+
+
+def run(settings: Settings) -> int:
+    """Serve; gives the exit code."""
+    if not _is_loopback(settings.host):
+        return _refuse(
+            f"{settings.host} is not a loopback address, and no authentication is configured: "
+            "anybody who reaches it could use your keys. Listen on 127.0.0.1"
+        )
+    try:
+        trio.run(serve_until_told, settings)
+    except (KeyboardInterrupt, Exception, BaseExceptionGroup) as error:
+        return _end(settings, _leaf(error))
+    return 0
+
+
+def _end(settings: Settings, error: BaseException) -> int:
+    """Say why the server ended; a defect keeps its traceback."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return _refuse(
+            f"port {settings.port} is in use; choose another with --port, or 0 for a free one"
+        )
+    if isinstance(error, AntiphonError | OSError):
+        return _refuse(str(error))
+    raise error
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _refuse(why: str) -> int:
+    print(f"antiphon: {why}", file=sys.stderr)
+    return 1

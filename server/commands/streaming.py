@@ -1,0 +1,174 @@
+"""What all client commands share: a session here or on a server, its messages, Ctrl-C, exit codes.
+
+The messages are the wire's own in either case, so what is shown does not depend on where it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import trio
+
+from engine import JSON, AntiphonError, Entry, MemoryJournal, all_pipelines, open_engine
+from server.client import Client, Refused, Unreachable, is_terminal
+from server.protocols import all_codecs
+from server.protocols.encoding import Encoder, refusal, tell
+from server.serving import open_providers
+from server.settings import Settings
+
+DONE, FAILED, CANCELLED = 0, 1, 130
+"""Exit codes (contract 6); 2 is a wrong use."""
+
+
+class Messages(Protocol):
+    """One session's messages."""
+
+    def __aiter__(self) -> AsyncIterator[JSON]:
+        """Give them in order, the terminal one last."""
+        ...
+
+    async def cancel(self) -> None:
+        """Ask for the session's cancel."""
+        ...
+
+
+class Show(Protocol):
+    """What a command makes of messages."""
+
+    def show(self, message: JSON) -> None:
+        """Take the next message."""
+        ...
+
+    def close(self) -> None:
+        """Tidy up the terminal."""
+        ...
+
+
+def stream(settings: Settings, *, protocol: str, path: str, request: JSON, show: Show) -> int:
+    """Run a session and show it; gives the exit code."""
+    return trio.run(_stream, settings, protocol, path, request, show)
+
+
+async def _stream(settings: Settings, protocol: str, path: str, request: JSON, show: Show) -> int:
+    last: JSON = {}
+    try:
+        async with (
+            _open(settings, protocol, path, request) as messages,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(_cancel_on_interrupt, messages, nursery.cancel_scope)
+            async for message in messages:
+                show.show(message)
+                last = message
+            nursery.cancel_scope.cancel()
+    except* Refused as refused:
+        last = _leaf(refused).message  # type: ignore[attr-defined]
+        show.show(last)
+    except* (Unreachable, AntiphonError) as failed:
+        print(f"antiphon: {_leaf(failed)}", file=sys.stderr)
+    finally:
+        show.close()
+    return _exit_code(last)
+
+
+def _exit_code(last: JSON) -> int:
+    if last.get("type") == "cancelled":
+        print(f"cancelled; receipt: {json.dumps(last['receipt'])}", file=sys.stderr)
+        return CANCELLED
+    if not is_terminal(last) or last.get("type") == "error":
+        if last.get("type") == "error":
+            text = last.get("error") or last.get("message")
+            print(f"antiphon: {text} ({last.get('code')})", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+async def _cancel_on_interrupt(messages: Messages, scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            await messages.cancel()
+            break
+        async for _ in signals:  # a second one does not wait for the receipt
+            scope.cancel()
+
+
+@asynccontextmanager
+async def _open(
+    settings: Settings, protocol: str, path: str, request: JSON
+) -> AsyncIterator[Messages]:
+    if settings.url:
+        client = Client(settings.url, token=settings.token)
+        async with client.start(path, request) as messages:
+            yield messages
+    else:
+        async with _open_here(settings, protocol, request) as here:
+            yield here
+
+
+class _Here:
+    """A session of an engine in this process."""
+
+    def __init__(self, engine: Any, session: Any, encoder: Encoder, subscription: Any) -> None:
+        self._engine = engine
+        self._session = session
+        self._encoder = encoder
+        self._subscription = subscription
+
+    async def __aiter__(self) -> AsyncIterator[JSON]:
+        while batch := await self._subscription.receive():
+            for entry in batch:
+                if isinstance(entry, Entry):
+                    yield self._encoder.fields(entry)
+
+    async def cancel(self) -> None:
+        await self._engine.cancel(self._session.session_id)
+
+
+@asynccontextmanager
+async def _open_here(settings: Settings, protocol: str, request: JSON) -> AsyncIterator[Messages]:
+    limits = settings.limits()
+    codec = next(codec for codec in all_codecs() if codec.protocol == protocol)
+    async with (
+        open_providers(settings, limits) as providers,
+        open_engine(
+            providers=providers,
+            pipelines=all_pipelines(),
+            journal=MemoryJournal(limits),
+            limits=limits,
+        ) as engine,
+    ):
+        try:
+            word, data = codec.decode(request)
+            session = await engine.start(word, data)
+        except AntiphonError as error:
+            raise Refused(json.loads(refusal(codec, error))) from error
+        with await engine.subscribe(session.session_id) as subscription:
+            yield _Here(engine, session, Encoder(codec, tell(session.record)), subscription)
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class JsonLines:
+    """Shows each message as a line of JSON."""
+
+    def show(self, message: JSON) -> None:
+        """Print it."""
+        print(json.dumps(message, ensure_ascii=False), flush=True)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+def is_terminal_device() -> bool:
+    """Whether stdout is a terminal that a person looks at."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

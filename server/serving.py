@@ -1,0 +1,193 @@
+"""The life of a serving process: journal, engine, sockets, signals, drain.
+
+From the outside in: the journal's writer, the engine's nursery, the sockets. So sessions outlive
+connections, and what sessions say outlives sessions.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from engine import (
+    Engine,
+    Journal,
+    Limits,
+    MemoryJournal,
+    Providers,
+    SimSettings,
+    SqliteJournal,
+    Wheel,
+    all_pipelines,
+    open_engine,
+    provider_configs,
+)
+from server.app import create_app
+from server.hub import Hub
+from server.listening import open_listeners, serve
+from server.protocols import all_codecs
+from server.settings import Settings
+
+_log = logging.getLogger("antiphon.server")
+
+LAST_S = 0.8
+"""What the sockets have after the drain: the process ends within the grace and one second."""
+
+GC_THRESHOLDS = (100_000, 50, 100)
+"""Rare collections: with the defaults a full one in the middle of a stream made p99 215 ms late."""
+
+
+@asynccontextmanager
+async def open_everything(settings: Settings) -> AsyncIterator[Engine]:
+    """Open the journal, the providers and the engine, as the settings say."""
+    limits = settings.limits()
+    async with (
+        open_journal(settings, limits) as journal,
+        open_providers(settings, limits) as providers,
+        open_engine(
+            providers=providers,
+            pipelines=all_pipelines(),
+            journal=journal,
+            limits=limits,
+        ) as engine,
+    ):
+        yield engine
+
+
+async def serve_until_told(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends it at once.
+
+    Prints `antiphon: listening on http://H:P` on stdout when it is ready.
+    """
+    async with open_everything(settings) as engine:
+        hub = Hub(engine, all_codecs(), bounds=settings.bounds(), drain_s=settings.drain_s)
+        listeners = open_listeners(settings.host, settings.port)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_watch_signals, hub, settings.drain_s, nursery.cancel_scope)
+            await nursery.start(_serve_sockets, hub, settings, listeners, nursery.cancel_scope)
+            _settle_memory()
+            _announce(listeners)
+
+
+async def _serve_sockets(
+    hub: Hub,
+    settings: Settings,
+    listeners: Sequence[trio.SocketListener],
+    scope: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until the drain is over, then end everything, whoever stalls."""
+
+    async def end_in_time() -> None:
+        await hub.stopped.wait()
+        await trio.sleep(LAST_S)
+        scope.cancel(reason="the time after the drain is over")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end_in_time)
+        await serve(
+            create_app(hub),
+            listeners,
+            limits=settings.connection_limits(),
+            grace_s=LAST_S,
+            shutdown_trigger=hub.stopped.wait,
+            task_status=task_status,
+        )
+        scope.cancel(reason="all sockets are closed")
+
+
+@asynccontextmanager
+async def open_journal(settings: Settings, limits: Limits) -> AsyncIterator[Journal]:
+    """Open the journal; its writer runs inside the block.
+
+    Raises:
+        JournalFailed: it cannot be opened; the message says what to do.
+    """
+    if settings.journal == "memory":
+        yield MemoryJournal(limits)
+        return
+    path = Path(settings.data) / "journal.sqlite3"
+    journal = SqliteJournal(path, limits)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(journal.run)
+        yield journal
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_providers(settings: Settings, limits: Limits) -> AsyncIterator[Providers]:
+    """Make the providers that the settings name, and close them afterwards.
+
+    Raises:
+        ValueError: a provider's table in antiphon.toml, or one of its variables, is not allowed.
+    """
+    wheel = Wheel()
+    providers = Providers(
+        provider_configs(os.environ, settings.providers),
+        limits=limits,
+        sim=SimSettings(
+            ttft_ms=settings.sim_ttft_ms,
+            tokens_per_s=settings.sim_tokens_per_s,
+            output_tokens=settings.sim_output_tokens,
+            faults=settings.sim_faults,
+            seed=settings.sim_seed,
+        ),
+        demo=settings.demo,
+        default_provider=settings.default_provider,
+        default_model=settings.default_model,
+        wheel=wheel,
+        attempts=1,
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(wheel.run)
+        try:
+            yield providers
+        finally:
+            with trio.move_on_after(limits.close_s, shield=True):
+                await providers.aclose()
+            nursery.cancel_scope.cancel(reason="the providers are closed")
+
+
+async def _watch_signals(
+    hub: Hub,
+    drain_s: float,
+    scope: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async with trio.open_nursery() as nursery:
+            async for number in signals:
+                if hub.draining.is_set():
+                    _log.warning("%s again: ending at once", signal.Signals(number).name)
+                    scope.cancel(reason="second signal")
+                    return
+                _log.info("%s: draining for at most %g s", signal.Signals(number).name, drain_s)
+                hub.draining.set()
+                nursery.start_soon(_drain, hub, drain_s)
+
+
+async def _drain(hub: Hub, drain_s: float) -> None:
+    await hub.engine.drain(drain_s)
+    hub.stopped.set()
+
+
+def _settle_memory() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _announce(listeners: Sequence[trio.SocketListener]) -> None:
+    host, port = listeners[0].socket.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"antiphon: listening on http://{shown}:{port}", flush=True)

@@ -1,0 +1,189 @@
+"""Everything that can be set, in one frozen object: flags, the environment, then antiphon.toml.
+
+The one rule: an unknown or bad setting stops the start, with its name and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from engine import Limits
+from server.connection import ConnectionLimits
+from server.hub import Bounds
+
+PREFIX = "ANTIPHON_"
+FILE = "antiphon.toml"
+
+
+class BadSetting(Exception):
+    """A setting that does not exist, or a value that is not allowed; the message names both."""
+
+
+class Settings(BaseSettings):
+    """The server's settings. Each is also `ANTIPHON_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port; 0 takes a free one.")
+    data: Path = Field(Path("data"), description="The folder of the journal and the caches.")
+    journal: str = Field(
+        "sqlite",
+        pattern="^(sqlite|memory)$",
+        description="Where logs live: sqlite (in the data folder) or memory (lost at the end).",
+    )
+    demo: bool = Field(
+        False, description="Known providers without a key are played by the simulated one."
+    )
+
+    default_provider: str = Field(
+        "", description="openai where OPENAI_API_KEY is set, else simulated."
+    )
+    default_model: str = Field("", description="The default provider's own default.")
+    providers: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Provider tables; only in antiphon.toml."
+    )
+
+    grace_s: float = Field(5, ge=0, description="How long an attached session waits for a reader.")
+    stall_s: float = Field(30, gt=0, description="A reader that takes no byte so long is cut off.")
+    drain_s: float = Field(30, ge=0, description="How long sessions may finish at a planned stop.")
+    retention_s: float = Field(86400, gt=0, description="How long ended sessions are kept.")
+
+    max_sessions: int = Field(10_000, ge=1, description="Running sessions in this process.")
+    max_sessions_per_connection: int | None = Field(
+        None, ge=1, description="Running sessions of one WebSocket: 200 on /stream, 16 on /ws."
+    )
+    max_message_bytes: int = Field(
+        1024 * 1024, ge=1024, description="The longest WebSocket message; longer ones get 1009."
+    )
+
+    sim_ttft_ms: float = Field(120, ge=0, description="Simulated time to the first token.")
+    sim_tokens_per_s: float = Field(60, ge=0, description="Simulated pace; 0 is no pause at all.")
+    sim_output_tokens: int = Field(0, ge=0, description="Simulated length; 0 is a natural one.")
+    sim_faults: str = Field("", description="Simulated faults; see the reference.")
+    sim_seed: int = Field(1, description="The simulated provider's seed.")
+
+    token: str = Field("", description="For the client commands: the bearer token.")
+    url: str = Field("", description="For the client commands: a running server's address.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags and the file come in by `load`, which puts the environment between them."""
+        return (init_settings,)
+
+    def limits(self) -> Limits:
+        """Give the engine's bounds."""
+        return Limits(
+            max_sessions=self.max_sessions,
+            grace_s=self.grace_s,
+            drain_s=self.drain_s,
+            retention_s=self.retention_s,
+        )
+
+    def connection_limits(self) -> ConnectionLimits:
+        """Give the bounds of every connection."""
+        return ConnectionLimits(stall_s=self.stall_s, message_bytes=self.max_message_bytes)
+
+    def bounds(self) -> Bounds:
+        """Give what one connection may have."""
+        wanted = self.max_sessions_per_connection
+        if wanted is None:
+            return Bounds()
+        return Bounds(sessions_per_stream_connection=wanted, sessions_per_chat_connection=wanted)
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Settings:
+    """Read all settings.
+
+    Args:
+        flags: what the command line says; a None is not said.
+        environ: the environment; this process's unless given.
+        config: the file; else `antiphon.toml` in the working directory, if there is one.
+
+    Raises:
+        BadSetting: something is unknown or not allowed.
+    """
+    environ = os.environ if environ is None else environ
+    said = {name: value for name, value in (flags or {}).items() if value is not None}
+    values = {**_from_file(config), **_from_environment(environ), **said}
+    _check_names(values)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise BadSetting(_explain(error)) from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in environ.items():
+        if name.startswith(PREFIX) and value != "":
+            field = name.removeprefix(PREFIX).lower()
+            if field == "providers" or field not in Settings.model_fields:
+                raise BadSetting(_unknown(name, [_env_name(each) for each in _names()]))
+            values[field] = value
+    return values
+
+
+def _from_file(config: Path | None) -> dict[str, Any]:
+    path = config or Path(FILE)
+    if config is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSetting(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{path} is not valid TOML: {error}") from None
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+    for name in values:
+        if name not in Settings.model_fields:
+            raise BadSetting(_unknown(name, list(Settings.model_fields)))
+
+
+def _names() -> list[str]:
+    return [name for name in Settings.model_fields if name != "providers"]
+
+
+def _env_name(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown setting {name}{hint} Allowed are {', '.join(sorted(known))}"
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(
+        f"{_env_name(str(fault['loc'][0]))}: {fault['msg']}, got {str(fault['input'])[:80]!r}"
+        for fault in error.errors()
+    )

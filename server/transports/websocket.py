@@ -1,0 +1,253 @@
+"""One WebSocket: a reader that always drains, a writer, and a watcher of the drain.
+
+The one rule: a well-formed frame never ends the connection, whatever is in it; it is done or
+refused. Several sessions run on one connection at once, each message says whose it is. Knows no
+protocol's words: what a message means is the codec's business.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+import trio
+
+from engine import (
+    AntiphonError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    SessionRecord,
+    Viewer,
+)
+from server.hub import Hub, gap_json
+from server.protocols.control import (
+    Cancel,
+    Ping,
+    Subscribe,
+    interpret,
+    parse_json,
+    request_id_of,
+)
+from server.protocols.encoding import refusal, to_json
+from server.protocols.interface import Codec, Start
+from server.transports.writer import Feed, Writer
+from server.wire import WIRE, Wire
+
+_log = logging.getLogger("antiphon.server")
+
+DONE, INTERNAL, RESTART = 1000, 1011, 1012
+"""Close codes (contract 0, Liveness)."""
+
+LAST_WORDS_S = 0.5
+"""How long a closing connection may take for what was still to be written."""
+
+REMEMBERED_REQUESTS = 1024
+"""Requests of a connection that can be cancelled, or asked for, by their `request_id`."""
+
+
+class Socket(Protocol):
+    """What is used of Quart's websocket."""
+
+    scope: Any
+
+    async def accept(self, headers: Any = None, subprotocol: str | None = None) -> None:
+        """Accept the upgrade."""
+
+    def receive(self) -> Awaitable[str | bytes | None]:
+        """Wait for a message; an empty binary one comes as None."""
+
+    def send(self, data: str) -> Awaitable[None]:
+        """Send a text message."""
+
+    def close(self, code: int, reason: str = "") -> Awaitable[None]:
+        """Send the close frame."""
+
+
+async def serve_socket(
+    socket: Any, hub: Hub, codec: Codec, viewer: Viewer, *, max_sessions: int
+) -> None:
+    """Serve one accepted WebSocket until it is over.
+
+    Cancellation: (the client has gone) its readers leave their sessions, which start their grace.
+    """
+    wire = socket.scope.get("extensions", {}).get(WIRE)
+    conversation = Conversation(socket, hub, codec, viewer, wire, max_sessions)
+    try:
+        await conversation.run()
+    except Exception:  # Hypercorn would close with 1000
+        _log.exception("a WebSocket's handler failed")
+        with trio.move_on_after(LAST_WORDS_S):
+            await socket.close(INTERNAL, "internal error")
+    finally:
+        conversation.close()
+
+
+class Conversation:
+    """One client, its sessions and its requests."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        hub: Hub,
+        codec: Codec,
+        viewer: Viewer,
+        wire: Wire | None,
+        max_sessions: int,
+    ) -> None:
+        self._socket = socket
+        self._hub = hub
+        self._engine = hub.engine
+        self._codec = codec
+        self._viewer = viewer
+        self._max_sessions = max_sessions
+        self._feeds: dict[str, Feed] = {}
+        self._started: set[str] = set()
+        """The sessions that this connection started and that are running."""
+        self._requests: dict[str, str] = {}
+        """request_id → session_id, the newest last."""
+        self._writer = Writer(
+            socket.send, wire, max_control=hub.bounds.control_messages, on_end=self._ended
+        )
+
+    async def run(self) -> None:
+        """Converse until the client goes or the server stops."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, nursery.cancel_scope)
+            nursery.start_soon(self._watch_drain, nursery.cancel_scope)
+            while True:
+                await self._hear(await self._socket.receive(), nursery)
+
+    def close(self) -> None:
+        """Leave all sessions."""
+        for feed in tuple(self._feeds.values()):
+            feed.subscription.close()
+        self._feeds.clear()
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        await self._writer.run()
+        scope.cancel(reason="the connection takes no more")
+
+    async def _watch_drain(self, scope: trio.CancelScope) -> None:
+        await self._hub.draining.wait()
+        self._writer.say(to_json({"type": "draining", "grace": self._hub.drain_s}))
+        await self._hub.stopped.wait()
+        with trio.move_on_after(LAST_WORDS_S):
+            await self._writer.wait_written()
+        with trio.move_on_after(LAST_WORDS_S):
+            await self._socket.close(RESTART, "restart")
+        scope.cancel(reason="drain")
+
+    # ---- hearing ---------------------------------------------------------------------------------
+
+    async def _hear(self, data: str | bytes | None, nursery: trio.Nursery) -> None:
+        request_id: str | None = None
+        about: dict[str, str] = {}
+        try:
+            message = parse_json(data)
+            request_id = request_id_of(message)
+            about = {key: value for key, value in message.items() if isinstance(value, str)}
+            match interpret(message, self._codec):
+                case Start() as start:
+                    await self._start(start)
+                case Cancel() as cancel:
+                    await self._cancel(cancel, nursery)
+                case Subscribe() as subscribe:
+                    await self._subscribe(subscribe)
+                case Ping():
+                    self._writer.say(b'{"type":"pong"}')
+        except AntiphonError as error:
+            self._writer.say(refusal(self._codec, error, request_id=request_id, about=about))
+        await self._writer.wait_room()
+
+    async def _start(self, start: Start) -> None:
+        if len(self._started) >= self._max_sessions:
+            raise Overloaded(
+                f"{self._max_sessions} sessions are running on this connection, "
+                "which is the most allowed",
+                retry_after_s=1.0,
+            )
+        session = await self._engine.start(
+            start.protocol, start.data, owner=self._viewer.sub, options=start.options
+        )
+        self._started.add(session.session_id)
+        if start.options.request_id is not None:
+            self._requests.pop(start.options.request_id, None)
+            self._requests[start.options.request_id] = session.session_id
+            if len(self._requests) > REMEMBERED_REQUESTS:
+                del self._requests[next(iter(self._requests))]
+        await self._follow(session.record, None)
+
+    async def _subscribe(self, wanted: Subscribe) -> None:
+        record = await self._engine.record(wanted.session_id, self._viewer)
+        await self._follow(record, wanted.after, is_snapshot=wanted.mode == "snapshot")
+
+    async def _follow(
+        self, record: SessionRecord, after: str | None, *, is_snapshot: bool = False
+    ) -> None:
+        """Read a session from now on; a second subscription takes the place of the first."""
+        session_id = record.session_id
+        feed = Feed(self._hub.encoder(record))
+        feed.subscription = await self._engine.subscribe(
+            session_id,
+            after=after,
+            viewer=self._viewer,
+            wake=lambda _: self._writer.wake(feed),
+            on_gap=lambda gap: self._writer.say(to_json(gap_json(session_id, gap))),
+        )
+        before = self._feeds.pop(session_id, None)
+        if before is not None:
+            self._writer.forget(before)
+            before.subscription.close()
+        self._feeds[session_id] = feed
+        if is_snapshot:
+            view = feed.subscription.snapshot()
+            record = self._engine.at_present(record)
+            self._writer.say(to_json(self._hub.snapshot(record, feed.encoder, view)))
+        self._writer.follow(feed)
+
+    # ---- cancelling ------------------------------------------------------------------------------
+
+    async def _cancel(self, cancel: Cancel, nursery: trio.Nursery) -> None:
+        session_id = cancel.session_id or self._by_request(cancel.request_id)
+        record = await self._engine.cancel(session_id, viewer=self._viewer, target=cancel.target)
+        if record.state in ("queued", "running"):
+            if session_id not in self._feeds:
+                nursery.start_soon(self._report_end, session_id)
+        else:
+            await self._say_result(session_id)
+
+    def _by_request(self, request_id: str | None) -> str:
+        if request_id is not None:
+            try:
+                return self._requests[request_id]
+            except KeyError:
+                raise NotFound(f"no request {request_id!r} was made on this connection") from None
+        running = [session_id for session_id in self._feeds if session_id in self._engine.sessions]
+        if len(running) == 1:
+            return running[0]
+        raise InvalidRequest(
+            f"{len(running)} sessions are running on this connection: "
+            "cancel needs a session_id or a request_id",
+            [("session_id", "is required unless exactly one session is running")],
+        )
+
+    async def _report_end(self, session_id: str) -> None:
+        """Tell of the end of a session that this connection does not read."""
+        session = self._engine.sessions.get(session_id)
+        if session is not None:
+            await session.ended.wait()
+        await self._say_result(session_id)
+
+    async def _say_result(self, session_id: str) -> None:
+        picture = await self._engine.picture(session_id, self._viewer)
+        encoder = self._hub.encoder(picture.record)
+        self._writer.say(to_json(self._hub.cancel_result(picture.record, encoder, picture.view)))
+
+    def _ended(self, feed: Feed) -> None:
+        session_id = feed.subscription.session_id
+        if self._feeds.get(session_id) is feed:
+            del self._feeds[session_id]
+        self._started.discard(session_id)
+        feed.subscription.close()

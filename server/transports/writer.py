@@ -1,0 +1,188 @@
+"""The write side of one WebSocket: its sessions' messages, fairly, with answers ahead of data.
+
+The one rule: an idle connection is written from the numbering step itself and wakes nobody; as soon
+as something waits, the writer task has it, and serves the sessions in turn by bytes (deficit round
+robin: Shreedhar and Varghese, 1996) so that no request waits behind another's backlog. Knows
+sessions only as feeds of messages, and must not import Quart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from engine import Gap, Subscription
+from server.frames import text_frame
+from server.hub import gap_json
+from server.protocols.encoding import Encoder, to_json
+from server.wire import Wire
+
+QUANTUM_BYTES = 4 * 1024
+"""What a session may send in its turn: a merged message of a lagging one, or many small ones."""
+
+Send = Callable[[str], Awaitable[None]]
+
+
+class Feed:
+    """One session on this connection."""
+
+    __slots__ = ("deficit", "encoder", "is_ready", "subscription")
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self.subscription: Subscription
+        self.deficit = 0
+        self.is_ready = False
+
+
+class Writer:
+    """Writes everything that one client gets.
+
+    Args:
+        send: the public way, one message at a time.
+        wire: the fast way, where the server offers it.
+        max_control: answers that may wait; see `wait_room`.
+        on_end: told when a feed's terminal message was written.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        wire: Wire | None,
+        *,
+        max_control: int,
+        on_end: Callable[[Feed], None],
+    ) -> None:
+        self._send_public = send
+        self._wire = wire
+        self._max_control = max_control
+        self._on_end = on_end
+        self._control: deque[bytes] = deque()
+        self._ready: deque[Feed] = deque()
+        self._held: list[bytes] = []  # messages taken from a log that the wire had no room for
+        self._is_busy = False
+        self._work = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+
+    # ---- what others say -------------------------------------------------------------------------
+
+    def say(self, message: bytes) -> None:
+        """Send an answer ahead of all data."""
+        wire = self._wire
+        if wire is not None and self._is_idle and wire.write_frames([text_frame(message)]):
+            return
+        self._control.append(message)
+        self._work.unpark()
+
+    async def wait_room(self) -> None:
+        """Wait until few enough answers wait: a client that does not read is not read either."""
+        while len(self._control) >= self._max_control:
+            await self._room.park()
+
+    def follow(self, feed: Feed) -> None:
+        """Send what a feed has now and what will come."""
+        self._queue(feed)
+
+    def wake(self, feed: Feed) -> None:
+        """Take what an idle feed has, from the numbering step; a plain function."""
+        if not self._is_idle or self._wire is None or feed.subscription.is_behind:
+            self._queue(feed)
+            return
+        messages = [feed.encoder.encode(entry) for entry in feed.subscription.take_nowait()]
+        if self._wire.write_frames([text_frame(message) for message in messages]):
+            if feed.subscription.is_ended:
+                self._on_end(feed)
+            else:
+                feed.subscription.arm()
+        else:
+            self._held = messages
+            self._queue(feed)
+
+    async def wait_written(self) -> None:
+        """Wait until everything that there is to write was handed to the connection."""
+        while not self._is_idle:
+            await self._room.park()
+
+    @property
+    def _is_idle(self) -> bool:
+        return not (self._is_busy or self._held or self._control or self._ready)
+
+    # ---- the task --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Write until the connection is over.
+
+        Cancellation: what was taken from a log and not written is lost with the connection; the
+        client's cursor tells where it goes on.
+        """
+        while True:
+            while self._is_idle:
+                await self._work.park()
+            self._is_busy = True
+            try:
+                while self._held or self._control or self._ready:
+                    if not await self._turn():
+                        return
+            finally:
+                self._is_busy = False
+            self._room.unpark_all()
+
+    async def _turn(self) -> bool:
+        if self._held:
+            messages, self._held = self._held, []
+            return await self._send(messages)
+        if self._control:
+            messages = list(self._control)
+            self._control.clear()
+            self._room.unpark_all()
+            return await self._send(messages)
+        feed = self._ready.popleft()
+        feed.is_ready = False
+        feed.deficit += QUANTUM_BYTES
+        batch = await feed.subscription.take(feed.deficit)
+        messages = [
+            to_json(gap_json(feed.subscription.session_id, item))
+            if isinstance(item, Gap)
+            else feed.encoder.encode(item)
+            for item in batch
+        ]
+        feed.deficit -= sum(map(len, messages))
+        if messages and not await self._send(messages):
+            return False
+        self._after(feed)
+        return True
+
+    def _after(self, feed: Feed) -> None:
+        if feed.subscription.is_ended:
+            self._on_end(feed)
+        elif feed.subscription.has_more:
+            self._queue(feed)
+        else:
+            feed.deficit = 0
+            feed.subscription.arm()
+
+    def _queue(self, feed: Feed) -> None:
+        if not feed.is_ready:
+            feed.is_ready = True
+            self._ready.append(feed)
+            self._work.unpark()
+
+    def forget(self, feed: Feed) -> None:
+        """Send nothing more of a feed."""
+        if feed.is_ready:
+            self._ready.remove(feed)
+            feed.is_ready = False
+
+    async def _send(self, messages: list[bytes]) -> bool:
+        if self._wire is None:
+            for message in messages:
+                await self._send_public(message.decode())
+                await trio.lowlevel.checkpoint()  # a closed connection's send has none
+            return True
+        frames = [text_frame(message) for message in messages]
+        while not self._wire.write_frames(frames):
+            if not await self._wire.room():
+                return False
+        return True
