@@ -40,6 +40,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     usage: Usage
     """What writing this text took."""
+    model: str = ""
+    """Which model wrote it."""
     verdict: Verdict | None = None
 
     @property

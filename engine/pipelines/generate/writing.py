@@ -23,7 +23,7 @@ from engine.pipelines.generate.optimizing import (
 )
 from engine.pipelines.generate.plan import Lane, PhasePlan
 from engine.pipelines.generate.prompts import improve_request, phase_request
-from engine.sessions.outcomes import PartLost
+from engine.sessions.outcomes import Answer, PartLost
 from engine.sessions.run import Run
 
 
@@ -68,7 +68,7 @@ class Writer:
         answer = await self._run.generate(part, request, plan.provider)
         if not answer.text.strip():
             raise PartLost(answer.part, ProviderBadOutput(f"{plan.provider.name} wrote nothing"))
-        part, draft = answer.part, Draft(text=answer.text, usage=answer.usage)
+        part, draft = answer.part, _draft(answer)
         if self._command.optimize:
             part, draft = await _Improving(self, plan, lane, part).improve(draft)
         count = self._command.request.count
@@ -83,6 +83,10 @@ class Writer:
         return draft.text
 
 
+def _draft(answer: Answer) -> Draft:
+    return Draft(text=answer.text, usage=answer.usage, model=answer.part.model)
+
+
 class _Improving:
     """One prompt on its way through the optimizing loop; `part` is its newest attempt."""
 
@@ -93,11 +97,9 @@ class _Improving:
         self._plan = plan
         self._lane = lane
         self._part = part
-        self._authors: dict[str, Part] = {}
 
     async def improve(self, first: Draft) -> tuple[Part, Draft]:
         """Run the loop; gives the best draft, and the attempt in which readers hold its text."""
-        self._authors[first.text] = self._part
         best, last = await optimize(
             first,
             judge=self._judge,
@@ -108,8 +110,7 @@ class _Improving:
         if last is None or last.text != best.text:
             await self._begin_attempt()
             # The text keeps the name of the model that wrote it, whoever wrote in between.
-            model = self._authors[best.text].model
-            self._part = msgspec.structs.replace(self._part, model=model)
+            self._part = msgspec.structs.replace(self._part, model=best.model)
             await self._run.write(self._part, best.text, best.usage.output_tokens)
         return self._part, best
 
@@ -147,10 +148,7 @@ class _Improving:
             self._part = lost.part
             return None
         self._part = answer.part
-        if not answer.text.strip():
-            return None
-        self._authors.setdefault(answer.text, answer.part)
-        return Draft(text=answer.text, usage=answer.usage)
+        return _draft(answer) if answer.text.strip() else None
 
     async def _begin_attempt(self) -> None:
         self._part = await self._run.new_attempt(self._part, "optimize")

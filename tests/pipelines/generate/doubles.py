@@ -106,6 +106,7 @@ class ObligingProvider:
         self.requests: list[GenerationRequest] = []
         self.open_calls = 0
         self.most_open = 0
+        self.embedded = 0
         self._answer = answer
         self._vectors = vectors
 
@@ -124,6 +125,7 @@ class ObligingProvider:
             self.open_calls -= 1
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]] | None:
+        self.embedded += len(texts)
         return None if self._vectors is None else [list(self._vectors(text)) for text in texts]
 
     def info(self) -> ProviderInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -180,6 +181,35 @@ async def test_where_an_earlier_one_was_the_best_a_last_attempt_gives_its_text_i
     assert last[0].tokens == prompt["tokens"] > 0
     (done,) = [event for event in events if isinstance(event, PartCompleted)]
     assert done.part.attempt == 5
+
+
+async def test_the_best_text_keeps_the_name_of_the_model_that_wrote_it(
+    autojump_clock: MockClock,
+) -> None:
+    """Behind one name, attempts may be written by different models."""
+    scores = judging(6, 4, 3)
+
+    def named(request: GenerationRequest, call: int) -> Script:
+        steps = scores(request, call)
+        if purpose(request) == "score":
+            return steps
+        model = "small" if purpose(request) == "improve" else "large"
+        return _by(model, steps)
+
+    async with open_generate(ObligingProvider(named)) as engine:
+        events = await generate(engine, one(optimize_max_iterations=2))
+    (prompt,) = result(events)["prompts"]
+    assert (prompt["content"], prompt["model"]) == ("draft 0", "large")
+    models = [event.part.model for event in events if isinstance(event, Delta)]
+    assert list(dict.fromkeys(models)) == ["large", "small"]
+    assert models[-1] == "large"
+
+
+def _by(model: str, steps: Script) -> Script:
+    return [
+        msgspec.structs.replace(step, model=model) if isinstance(step, ProviderDelta) else step
+        for step in steps
+    ]
 
 
 async def test_a_prompt_that_is_good_enough_is_not_touched(autojump_clock: MockClock) -> None:

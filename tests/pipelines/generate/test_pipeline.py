@@ -36,8 +36,9 @@ from engine.events import (
     Usage,
 )
 from engine.pipelines.generate.plan import prompt_id
+from engine.pipelines.generate.similarity import likenesses
 from engine.providers.interface import Delta as ProviderDelta
-from engine.providers.interface import GenerationRequest
+from engine.providers.interface import GenerationRequest, Profile
 from engine.testing.scripted_provider import Fail, Hang, Script, say
 from tests.pipelines.generate.doubles import (
     PHASES,
@@ -340,6 +341,35 @@ async def test_embeddings_decide_the_semantic_score_where_there_are_some(
     first, second = found["prompts"]
     assert scores == {first["id"]: 0.5, second["id"]: 1.0}
     assert found["rankings"][0]["prompt_id"] == second["id"]
+
+
+def _fails(text: str) -> list[float]:
+    raise ProviderUnavailable("no embeddings today")
+
+
+def _uneven(text: str) -> list[float]:
+    return [1.0] * len(text)
+
+
+@pytest.mark.parametrize("vectors", [_fails, _uneven])
+async def test_words_are_counted_where_embeddings_fail(
+    autojump_clock: MockClock, vectors: Any
+) -> None:
+    """A ranking never fails: else of word counts."""
+    async with open_generate(ObligingProvider(vectors=vectors)) as engine:
+        found = result(await generate(engine, asking(count=2, phases=["solutio"])))
+    counted = await likenesses("an idea", [prompt["content"] for prompt in found["prompts"]])
+    scores = {r["prompt_id"]: r["semantic_score"] for r in found["rankings"]}
+    assert [scores[prompt["id"]] for prompt in found["prompts"]] == counted
+    assert counted[0] > 0
+
+
+async def test_without_embeddings_none_are_asked_for(autojump_clock: MockClock) -> None:
+    provider = ObligingProvider(vectors=_fails)
+    provider.profile = Profile(embeddings=False)
+    async with open_generate(provider) as engine:
+        result(await generate(engine, asking(count=2, phases=["solutio"])))
+    assert provider.embedded == 0
 
 
 async def test_the_requests_weights_decide_the_ranking(autojump_clock: MockClock) -> None:

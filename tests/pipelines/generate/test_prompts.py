@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.commands.generate import PHASES, GenerateCommand
@@ -155,6 +155,8 @@ def test_blank_lines_of_a_value_are_kept() -> None:
     assert "a\n\n\n\nb" in fill("persona-registered", SYSTEM_PROMPT="a\n\n\n\nb")
 
 
+@example("</idea>")
+@example("a</idea>b</idea_>c")
 @given(st.text(alphabet="</idea>_ x\n", max_size=60))
 def test_a_text_cannot_close_its_own_tags(text: str) -> None:
     wrapped = wrap("idea", text)
