@@ -104,3 +104,21 @@ def test_breaker_is_never_shut_for_longer_than_its_reset(steps: list[str]) -> No
                 now += 1
     breaker.forget()  # whoever holds the probe's place gives it back
     assert breaker.admit(now + 5)
+
+
+def test_failures_among_successes_open_it_where_it_looks_back() -> None:
+    """It opens at failure number `failures` of the last `calls`."""
+    breaker = Breaker(failures=2, calls=4, reset_s=10)
+    for succeeded in (False, True, True, True):
+        breaker.succeed() if succeeded else breaker.fail(0)
+    breaker.fail(0)  # the first failure is five calls ago
+    assert breaker.state == "closed"
+    breaker.succeed()
+    breaker.fail(0)
+    assert breaker.state == "open"
+
+
+def test_breaker_that_can_never_open_is_refused() -> None:
+    """`failures` is from 1 to `calls`."""
+    with pytest.raises(ValueError, match="3 failures"):
+        Breaker(failures=3, calls=2, reset_s=10)
