@@ -69,16 +69,25 @@ class Shelves:
     # -- writing
 
     def put(
-        self, artists: Iterable[ArtistFound], artworks: Iterable[ArtworkFound]
+        self,
+        artists: Iterable[ArtistFound],
+        artworks: Iterable[ArtworkFound],
+        *,
+        keep_artists: bool = False,
     ) -> tuple[int, int]:
-        """Write findings in one transaction; gives how many of each were new or changed."""
+        """Write findings in one transaction; gives how many of each were new or changed.
+
+        Args:
+            artists: unique by source and source id, as the works are.
+            artworks: these too; the last of two with one id stands.
+            keep_artists: leave artists as they are where they are known already.
+        """
+        put_artist = tables.ADD_ARTIST if keep_artists else tables.PUT_ARTIST
         execute = self._database.execute
         execute("BEGIN IMMEDIATE")
         try:
             changed_artists = sum(
-                execute(
-                    tables.PUT_ARTIST, tables.to_row(artist, tables.ARTIST, artist.name)
-                ).rowcount
+                execute(put_artist, tables.to_row(artist, tables.ARTIST, artist.name)).rowcount
                 for artist in artists
             )
             changed_artworks = sum(

@@ -72,11 +72,15 @@ def schema() -> str:
     )
 
 
+def _insert(table: str, columns: Sequence[str]) -> str:
+    named = ("person", *columns)
+    return f"INSERT INTO {table} ({', '.join(named)}) VALUES ({', '.join('?' * len(named))}) "
+
+
 def _upsert(table: str, columns: Sequence[str]) -> str:
     named = ("person", *columns)
     new = ", ".join(f"excluded.{column}" for column in named)
-    return (
-        f"INSERT INTO {table} ({', '.join(named)}) VALUES ({', '.join('?' * len(named))}) "
+    return _insert(table, columns) + (
         f"ON CONFLICT (source, source_id) DO UPDATE SET ({', '.join(named)}) = ({new}) "
         f"WHERE ({', '.join(f'{table}.{column}' for column in named)}) IS NOT ({new})"
     )
@@ -84,6 +88,7 @@ def _upsert(table: str, columns: Sequence[str]) -> str:
 
 PUT_ARTIST = _upsert("artists", ARTIST)
 PUT_ARTWORK = _upsert("artworks", ARTWORK)
+ADD_ARTIST = _insert("artists", ARTIST) + "ON CONFLICT (source, source_id) DO NOTHING"
 
 
 def to_row(finding: ArtistFound | ArtworkFound, columns: Sequence[str], name: str) -> list[Any]:
