@@ -249,6 +249,15 @@ async def test_reasoning_comes_before_the_text_and_only_when_asked_for() -> None
     assert "r" in kinds
 
 
+async def test_reasoning_is_about_the_question_and_what_came_before() -> None:
+    """A few sentences that precede the answer."""
+    earlier = (Message(role="user", content="Tell me about tidal energy."),)
+    deltas = await collect(instant(), asked(reasoning=True, earlier=earlier))
+    reasoning = "".join(delta.reasoning for delta in deltas)
+    assert "tidal energy" in reasoning
+    assert "restart policies" in reasoning
+
+
 # ---- length and usage ---------------------------------------------------------------------------
 
 
@@ -449,6 +458,7 @@ async def test_leaving_early_closes_the_stream() -> None:
             async for _ in deltas:
                 raise RuntimeError("enough")
     assert provider.open_streams == 0
+    assert [delta async for delta in deltas] == []
 
 
 # ---- faults -------------------------------------------------------------------------------------

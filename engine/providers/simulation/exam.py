@@ -11,15 +11,24 @@ from __future__ import annotations
 import random
 import re
 
+from engine.providers.simulation.phrases import key_phrases
 from engine.providers.simulation.reading import Reading
-from engine.providers.simulation.words import key_phrases, upper_first
+from engine.providers.simulation.words import upper_first
 
 LETTERS = "ABCDE"
 MAX_FACT_WORDS = 40
 MAX_FACT_CHARS = 400
+MAX_TERMS = 40
 MAX_FACTS = 60
 """Three for each of the twenty questions that can be asked for."""
 _QUOTES = re.compile(r"[\"“”«»„‟]|(?<!\w)['‘’]|['‘’](?!\w)")
+_WRONG = (
+    "It is tempting to think of {wrong}, which belongs to the same subject; the statement is about "
+    "{right}.",
+    "The statement does not describe {wrong}, however often it is named beside {right}.",
+    "To choose {wrong} is to take what accompanies {right} for the thing itself.",
+    "In another context {wrong} could be the answer, but not to this statement.",
+)
 _ATTRIBUTION = re.compile(
     r"^\s*(?:(?:according to|as (?:stated|described|noted) in|based on|per) (?:the|this|these) "
     r"\w+,?\s*|(?:the|this) (?:text|passage|author|source|article|notes?) "
@@ -33,7 +42,19 @@ _FORMAL = re.compile(
     re.IGNORECASE,
 )
 """How a line begins that would be read as a heading of the layout, or is one of a draft's own."""
-_SETTINGS = (
+_MEDICAL = re.compile(
+    r"\b(?:patients?|clinical|diseases?|syndrome|therap\w+|diagnos\w+|symptoms?|acute|chronic|renal"
+    r"|cardiac|infections?|tumou?rs?|doses?|drugs?|surg\w+|anatom\w+|blood)\b",
+    re.IGNORECASE,
+)
+_NEUTRAL = (
+    "A study group works through a case",
+    "At an examination, a candidate is shown an example",
+    "Two colleagues compare their notes on a case",
+    "A trainee has to explain an observation",
+    "A reviewer checks a report line by line",
+)
+_CLINICAL = (
     "A 54-year-old patient is seen in clinic",
     "During a ward round, a team reviews a case",
     "A 31-year-old patient comes to the emergency department",
@@ -61,10 +82,9 @@ class Notes:
             and len(fact) <= MAX_FACT_CHARS
             and not _FORMAL.match(fact)
         ][:MAX_FACTS]
-        self.terms = [term for term in map(_term, reading.phrases) if term]
-        for fact in self.facts:
-            self.terms += [_term(p) for p in key_phrases(fact, 2) if _term(p) not in self.terms]
-        self.terms = list(dict.fromkeys(term for term in self.terms if term))
+        found = key_phrases(" ".join(self.facts), MAX_TERMS)
+        self.terms = list(dict.fromkeys(term for term in map(_term, found) if term))
+        self.settings = _CLINICAL if _MEDICAL.search(reading.material) else _NEUTRAL
         for spare in ("the underlying cause", "the first finding", "the usual course",
                       "the main risk", "the next step"):  # fmt: skip
             if len(self.terms) < 6:
@@ -86,10 +106,12 @@ class Notes:
         """Give term `index`, counting round."""
         return self.terms[index % len(self.terms)]
 
-    def others(self, term: str, count: int) -> list[str]:
-        """Give so many other terms."""
+    def others(self, term: str, count: int, fact: str = "") -> list[str]:
+        """Give so many other terms; those that a fact names itself only if there are no more."""
         rest = [other for other in self.terms if other != term]
-        return self.rng.sample(rest, count)
+        told = fact.lower()
+        far = [other for other in rest if other.lower() not in told]
+        return self.rng.sample(far if len(far) >= count else rest, count)
 
 
 def _plain(sentence: str) -> str:
@@ -110,31 +132,31 @@ def format_mcq(notes: Notes, count: int) -> str:
 def _question(notes: Notes, number: int) -> str:
     fact = notes.fact(number - 1)
     right = notes.term_in(fact, number - 1)
-    options = [right, *notes.others(right, 3)]
+    options = [right, *notes.others(right, 3, fact)]
     notes.rng.shuffle(options)
     letter = LETTERS[options.index(right)]
-    setting = notes.rng.choice(_SETTINGS)
+    setting = notes.rng.choice(notes.settings)
+    rival = notes.others(right, 1)[0]
     context = notes.fact(number)
     lines = [
         f"Question {number} - {upper_first(right)}",
         "",
-        f"{setting}, and {notes.others(right, 1)[0]} is discussed. {_hide(fact, right)} "
-        f"Which of the following is meant?",
+        f"{setting}, and somebody brings up {rival}. One statement, however, settles the matter: "
+        f"{_hide(fact, right)} What does the blank stand for?",
         "",
         *(f"{mark}) {upper_first(text)}" for mark, text in zip(LETTERS, options, strict=False)),
         "",
         f"Correct Answer: {letter}",
         "",
         "Explanation",
-        f"{fact} This identifies {right} as the best answer.",
+        f"{fact} The statement fits {right}, and none of the other options.",
         "",
         "Analysis of Other Options",
     ]
     for mark, text in zip(LETTERS, options, strict=False):
         if mark != letter:
             lines += [
-                f"{mark}) {upper_first(text)} belongs to the same subject, but it does not account "
-                f"for what the case shows about {right}.",
+                f"{mark}) " + notes.rng.choice(_WRONG).format(wrong=text, right=right),
                 "",
             ]
     lines += [
@@ -148,10 +170,9 @@ def _question(notes: Notes, number: int) -> str:
 
 
 def _hide(fact: str, term: str) -> str:
-    """Say a fact without the term that it is about."""
-    hidden = re.sub(re.escape(term), "this", fact, flags=re.IGNORECASE)
-    hidden = re.sub(r"\b(?:the|a|an) this\b", "this", hidden, flags=re.IGNORECASE)
-    return upper_first(hidden)
+    """Say a fact with a blank for the term that it is about."""
+    hidden, times = re.subn(re.escape(term), "____", fact, flags=re.IGNORECASE)
+    return hidden if times else f"{fact} This concerns ____."
 
 
 def format_nmcq(notes: Notes, count: int) -> str:
@@ -161,7 +182,7 @@ def format_nmcq(notes: Notes, count: int) -> str:
     blocks, at = [], 0
     for number, size in enumerate(sizes, 1):
         title = upper_first(notes.term(number - 1))
-        body = f"{notes.rng.choice(_SETTINGS)}. {notes.fact(at)} {notes.fact(at + 1)}"
+        body = f"{notes.rng.choice(notes.settings)}. {notes.fact(at)} {notes.fact(at + 1)}"
         items = [_item(notes, at + place, place + 1) for place in range(size)]
         blocks.append("\n\n".join([f"Clinical Vignette {number}: {title}", body, *items]))
         at += size
@@ -180,18 +201,18 @@ def _item(notes: Notes, index: int, number: int) -> str:
         case 1:
             asked = term if true else other
             lines = [
-                f"{number}. Yes/No: Is {asked} what the following describes? {_hide(fact, term)}",
+                f"{number}. Yes/No: Does {asked} fill the blank? {_hide(fact, term)}",
                 f"Answer: {'Yes' if true else 'No'}",
             ]
         case _:
-            options = [term, *notes.others(term, 2)]
+            options = [term, *notes.others(term, 2, fact)]
             notes.rng.shuffle(options)
             lines = [
-                f"{number}. Drop Down: Choose what completes the statement. {_hide(fact, term)}",
+                f"{number}. Drop Down: Choose what fills the blank. {_hide(fact, term)}",
                 *(f"{mark}) {option}" for mark, option in zip(LETTERS, options, strict=False)),
                 f"Answer: {LETTERS[options.index(term)]}",
             ]
-    return "\n".join([*lines, f"Explanation: {fact} This is what decides the question of {term}."])
+    return "\n".join([*lines, f"Explanation: {fact} That decides the question of {term}."])
 
 
 def format_summary(notes: Notes, count: int) -> str:

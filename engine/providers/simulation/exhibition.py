@@ -57,6 +57,26 @@ _SUBTITLES = (
     "How artists have looked at {a}",
     "{a} in the light of {b}",
 )
+_SMALL_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "as",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "into",
+        "of",
+        "on",
+        "or",
+        "the",
+        "to",
+        "with",
+    ]
+)
 STATEMENT = (
     "This exhibition is about {t}. It asks how artists have given a form to {a}, and why that form "
     "still concerns us when we think about {b}.",
@@ -70,8 +90,8 @@ STATEMENT = (
     "treat {b} as a settled matter.",
     "Wall texts are brief, and they ask more than they answer: what is seen first, what is "
     "overlooked, and who was allowed to speak about {a}.",
-    "In the last room {c} returns, changed by everything that came before, and leaves the visitor "
-    "with a question to carry outside.",
+    "The last room comes back to {c}, changed by everything that came before, and leaves the "
+    "visitor with a question to carry outside.",
     "Seen together, the works suggest that {a} is less a subject than a way of paying attention.",
     "The exhibition invites slow looking, conversation, and a second visit; it offers {b} as a "
     "place to begin rather than as a conclusion.",
@@ -89,6 +109,8 @@ RATIONALE = (
     "from few points of view.",
     "By keeping {a} and {c} in the same field of vision, the exhibition offers a frame in which "
     "later scholarship can take issue with its choices.",
+    "Works that are seldom lent are shown beside well-known ones, which makes it possible to test "
+    "what has been said about {c} against the objects themselves.",
     "Its contribution lies in method as much as in selection: looking closely at {b} becomes a way "
     "of arguing about {a}.",
 )
@@ -96,11 +118,16 @@ RATIONALE = (
 
 def title(scribe: Scribe, most: int = 50) -> str:
     """Write an exhibition's title of at most so many characters."""
-    a, b, c = (upper_first(p) for p in [*scribe.reading.phrases, "Form", "Time", "Light"][:3])
+    a, b, c = (_title_case(p) for p in [*scribe.reading.phrases, "Form", "Time", "Light"][:3])
     lines = [line.format(a=a, b=b, c=c) for line in _TITLES]
     scribe.rng.shuffle(lines)
     fitting = [line for line in lines if len(line) <= most]
     return fitting[0] if fitting else cut_to(a, most)
+
+
+def _title_case(phrase: str) -> str:
+    words = re.sub(r"^the ", "", phrase).split()
+    return " ".join(word if word in _SMALL_WORDS else upper_first(word) for word in words)
 
 
 def subtitle(scribe: Scribe, most: int = 120) -> str:

@@ -12,15 +12,16 @@ import re
 import msgspec
 
 from engine.providers.interface import GenerationRequest
+from engine.providers.simulation.phrases import key_phrases
 from engine.providers.simulation.words import (
     MAX_CHARS,
     join_words,
-    key_phrases,
     lower_first,
     sentences,
 )
 
 MAX_TOPIC_WORDS = 10
+MAX_PHRASES = 12
 
 
 class Speech(msgspec.Struct, frozen=True):
@@ -68,6 +69,14 @@ _OWN_TEXT = re.compile(
 )
 _BESIDE = re.compile(r"context|tags?$|earlier|example|background|instructions|critique|errors?$")
 """Tags around what is no text to work on."""
+_TITLE = re.compile(
+    r"^[ \t\"*#-]{0,8}(?:theme|theme[ _]title|working title)[\"*]{0,3}:[\"* ]{0,4}([^\"\n]{5,200})",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CONCEPTS = re.compile(
+    r"^[ \t\"*#-]{0,8}(?:theme[ _]|key[ _])?concepts?[\"*]{0,3}:[\"* ]{0,4}([^\n]{3,400})",
+    re.IGNORECASE | re.MULTILINE,
+)
 _WORD_RANGE = re.compile(
     r"(?:between\s+)?(\d{1,5})\s*(?:to|-|–|and)\s*(\d{1,5})\s+words", re.IGNORECASE
 )
@@ -115,8 +124,11 @@ def read_request(request: GenerationRequest) -> Reading:
     system = "\n".join(m.content for m in request.messages if m.role == "system")
     instructions = f"{request.instructions}\n{system}".strip()
     material = _own_text(asked)
-    phrases = key_phrases(material) or key_phrases(asked) or key_phrases(instructions)
-    topic = topic_of(material, phrases)
+    title, named = _title(asked), _named(asked)
+    phrases = _phrases(material) or _phrases(asked) or _phrases(instructions)
+    if title:
+        phrases = list(dict.fromkeys([*named, *key_phrases(title, 3), *phrases]))[:MAX_PHRASES]
+    topic = title or topic_of(material, phrases)
     return Reading(
         purpose=request.metadata.get("purpose", ""),
         persona=persona,
@@ -127,12 +139,27 @@ def read_request(request: GenerationRequest) -> Reading:
         phrases=tuple(phrases) or (topic,),
         sentences=tuple(sentences(material)),
         earlier=tuple(
-            Speech("user", topic_of(m.content, key_phrases(m.content, 3)), m.content)
+            Speech("user", topic_of(m.content, _phrases(m.content)), m.content)
             for m in users[:-1][-3:]
         ),
         others=_others(request, asked, persona),
         words=words_wanted(asked[-2_000:]) or words_wanted(instructions),
     )
+
+
+def _phrases(text: str) -> list[str]:
+    return key_phrases(text, MAX_PHRASES, articles=True)
+
+
+def _title(asked: str) -> str:
+    found = _TITLE.search(asked[:MAX_CHARS])
+    return found[1].strip(" .,") if found else ""
+
+
+def _named(asked: str) -> list[str]:
+    found = _CONCEPTS.search(asked[:MAX_CHARS])
+    items = re.split(r"[,;]", found[1]) if found else []
+    return [word for item in items[:6] if (word := item.strip(" .\"'[]"))]
 
 
 def words_wanted(text: str) -> tuple[int, int] | None:
@@ -218,7 +245,7 @@ def _others(request: GenerationRequest, asked: str, persona: str) -> tuple[Speec
     if not said and re.search(r"\b(others?|answers?|round|said|colleagues)\b", asked):
         said = {m[1]: m[2] for m in _SAID.finditer(asked) if m[1].lower() not in ("user", "you")}
     return tuple(
-        Speech(name.replace("_", " "), topic_of("", key_phrases(text, 2)), text)
+        Speech(name.replace("_", " "), topic_of("", _phrases(text)), text)
         for name, text in list(said.items())[:8]
         if name != persona
     )

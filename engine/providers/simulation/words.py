@@ -1,56 +1,48 @@
-"""Words and phrases of a text: which carry its meaning, and how they are set into a sentence.
+"""Words: which of them carry meaning, and how they are set into a sentence.
 
-The key phrases are RAKE's (Rose et al., Automatic Keyword Extraction from Individual Documents,
-2010): runs of words between stop words and punctuation, weighed by how often their words occur and
-in what company. Pure, and bounded: only the head of a long text is read.
+Lists of the commonest English words, and small functions of grammar. Pure.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import lru_cache
 
 MAX_CHARS = 20_000
 """What is read of a text."""
-PHRASE_CHARS = 8_000
-"""What key phrases are looked for in: some three milliseconds' work."""
-MAX_PHRASE_WORDS = 3
-MAX_WORD_CHARS = 40
 
 _STOPWORDS = """
 a able about above across actually after again against ago all allow allows almost alone along
-already also although always am among an and another any anybody anyone anything are aren't
-around as ask at away back based be became because become becomes been before began begin begins
-behind being below best better between beyond both bring brought but by call called came can
-can't cannot cause caused causes clearly come comes could couldn't create creates describe
+already also although always am among an and another any anybody anyone anything are aren't around
+as ask at away back based be became because become becomes been before began begin begins behind
+being below best better between beyond bit both bring brought but by call called came can can't
+cannot cause caused causes clearly come comes could couldn't create creates day days describe
 describes did didn't different discover discovers discuss do does doesn't doing don't done down
-due during each either else enough ensure enter enters etc even ever every everyone everything
-exactly explain few find finds first following for found from further gave get gets getting give
-given gives go goes going gone good got had happen happens has hasn't have haven't having he
-he's hear hears hello help helped helps her here hers herself hey hi him himself his how however
-i i'd i'll i'm i've if important in include includes including increase increases instead into
-is isn't it it's its itself just keep keeps kept kind know known knows last least leave leaves
-less let let's like likely look looks lot made main make makes making many may maybe me mean
-means mention might mine more most mostly move moves much must my myself near need needed needs
-neither never new next no nobody none nor not nothing now occur occurs of off often ok okay on
-once one ones only onto open opens or other others our ours out over own per perhaps please
-possible produce produces provide provides put quite rather really remain remains require
-required requires result results said same saw say says see seem seems seen several shall she
-should shouldn't show shown shows simply since small so some somebody someone something soon
-starts still stop stops such summarise summarize sure take taken takes tell tells than thank
-thanks that that's the their theirs them themselves then there there's these they they're thing
-things think this those though three through throughout thus to together told too took toward
-towards tried try trying turn turns two under understand until up upon us use used uses using
-usually various very via walk walks want wanted wants was wasn't way ways we we'd we'll we're
-we've well went were weren't what what's when where whether which while who whole whom whose why
-will with within without won't would wouldn't write writes written yes yet you you'd you'll
-you're you've your yours yourself
+due during each either else enough ensure enter enters etc even evening ever every everyone
+everything exactly explain few find finds first following for found from further gave get gets
+getting give given gives go goes going gone good got had happen happens has hasn't have haven't
+having he he's hear hears hello help helped helps her here hers herself hey hi him himself his how
+however i i'd i'll i'm i've if important in include includes including increase increases instead
+into is isn't it it's its itself just keep keeps kept kind know known knows last least leave
+leaves less let let's like likely look looks lot lots made main make makes making many may maybe
+me mean means mention might mine month months more morning most mostly move moves much must my
+myself near need needed needs neither never new next no nobody none nor not nothing now occur
+occurs of off often ok okay on once one ones only onto open opens or other others our ours out
+over own per perhaps please possible produce produces provide provides put quite rather really
+remain remains require required requires result results said same saw say says see seem seems seen
+several shall she should shouldn't show shown shows simply since small so some somebody someone
+something soon starts still stop stops such summarise summarize sure take taken takes tell tells
+than thank thanks that that's the their theirs them themselves then there there's these they
+they're thing things think this those though three through throughout thus to today together told
+tomorrow tonight too took toward towards tried try trying turn turns two under understand until up
+upon us use used uses using usually various very via walk walks want wanted wants was wasn't way
+ways we we'd we'll we're we've week weeks well went were weren't what what's when where whether
+which while who whole whom whose why will with within without won't would wouldn't write writes
+written year years yes yesterday yet you you'd you'll you're you've your yours yourself
 """
 STOPWORDS = frozenset(_STOPWORDS.split())
 """Words that join others and say little themselves; the commonest verbs are among them."""
 
-_CHUNK = re.compile(r"[^\W_][\w'’+#-]*|[.,;:!?()\[\]{}\"“”«»\n|/=<>*`~—–]+")
 _VERB_WORDS = """
 adapt add adopt adjust agree analyse analyze apply argue arrange attend avoid balance beat become
 believe bring build buy calculate carry celebrate change check choose collect combine compare
@@ -72,17 +64,17 @@ notices offers parses pays prevents promotes protects pulls pushes reaches reads
 reflects releases remembers removes replaces represents returns reveals sees sells sends serves
 shares sings sits speaks stands stays stimulates stores suffers suggests survives teaches tests
 throws translates travels treats triggers trusts turns visits waits wakes wears wins
+worsen worsens show shows differ differs
 """
 VERBS = frozenset(_VERB_WORDS.split())
 """At the head of a phrase these are verbs; inside of one they may be nouns."""
-_PREDICATES = ("ous", "ful", "able", "ible", "less", "ly")
 _ADJECTIVE_WORDS = """
 bad big black blue brown cheap clear cold cool dark dead deep easy expensive fair fast free fun
 good great green hard heavy high hot late long loud low new old open poor purple quick quiet
 ready red rich right round safe sad salty short slow small soft strong tall true warm weak wet
 white wide wrong yellow young
 """
-_ADJECTIVES = frozenset(_ADJECTIVE_WORDS.split())
+ADJECTIVES = frozenset(_ADJECTIVE_WORDS.split())
 _SUFFIXES = ("ingly", "edly", "ings", "ing", "ies", "ied", "ely", "ed", "es", "ly", "s")
 
 
@@ -93,77 +85,6 @@ def stem(word: str) -> str:
         if word.endswith(suffix) and len(word) - len(suffix) >= 4:
             return word[: -len(suffix)]
     return word
-
-
-def key_phrases(text: str, limit: int = 12) -> list[str]:
-    """Give the phrases that a text is about, the weightiest first, as the text writes them.
-
-    Args:
-        text: of any length; its first `PHRASE_CHARS` characters are read.
-        limit: how many phrases at most.
-    """
-    runs: list[list[str]] = []
-    run: list[str] = []
-    for token in _CHUNK.findall(text[:PHRASE_CHARS]):
-        word = token.strip("'’-")
-        if word.isdecimal() and run:
-            run.append(word)
-        elif len(word) > MAX_WORD_CHARS:
-            pass  # an address or encoded data: nothing to talk about
-        elif not word or not word[0].isalnum() or word.lower() in STOPWORDS or word.isdecimal():
-            if run:
-                runs.append(run)
-            run = []
-        else:
-            run.append(word)
-    if run:
-        runs.append(run)
-    return _weigh([bare for run in runs if (bare := _without_predicate(run))], limit)
-
-
-def _without_predicate(run: list[str]) -> list[str]:
-    """Cut adjectives at the end, and adverbs at either: "AI dangerous" is about AI."""
-    while len(run) > 1 and (
-        run[-1].endswith(_PREDICATES)
-        or run[-1].lower() in _ADJECTIVES
-        or (run[-1].isdecimal() and run[-2][0].islower())
-    ):
-        run = run[:-1]
-    while len(run) > 1 and (run[0].endswith("ly") or run[0].lower() in VERBS):
-        run = run[1:]
-    return run
-
-
-def _weigh(runs: list[list[str]], limit: int) -> list[str]:
-    frequency: Counter[str] = Counter()
-    degree: Counter[str] = Counter()
-    phrases: Counter[str] = Counter()
-    shown: dict[str, str] = {}
-    for run in runs:
-        for start in range(0, len(run), MAX_PHRASE_WORDS):
-            words = run[start : start + MAX_PHRASE_WORDS]
-            for word in words:
-                frequency[stem(word.lower())] += 1
-                degree[stem(word.lower())] += len(words)
-            phrase = " ".join(words)
-            phrases[phrase.lower()] += 1
-            shown.setdefault(phrase.lower(), phrase)
-    order = {phrase: place for place, phrase in enumerate(phrases)}
-
-    def weight(phrase: str) -> float:
-        stems = [stem(word) for word in phrase.split()]
-        score = sum(degree[s] / frequency[s] + frequency[s] for s in stems)
-        # A word of one or two letters is hardly ever what a text is about.
-        return score * phrases[phrase] if len(phrase) > 2 else 0.1
-
-    ranked = sorted(phrases, key=lambda phrase: (-weight(phrase), order[phrase]))
-    chosen: list[str] = []
-    for phrase in ranked:
-        if len(chosen) == limit:
-            break
-        if not any(phrase in other.lower() or other.lower() in phrase for other in chosen):
-            chosen.append(shown[phrase])
-    return chosen
 
 
 def sentences(text: str) -> list[str]:

@@ -26,6 +26,11 @@ MORE_SENTENCES = 64
 """Sentences that a long answer goes on with before they come round again."""
 MAX_QUESTIONS = 100
 
+_FEELS = re.compile(
+    r"\bi(?:'m| am| feel| have been)(?: \w+){0,2} (?:stressed|sad|lonely|worried|anxious|afraid"
+    r"|overwhelmed|tired|exhausted|depressed|scared)\b",
+    re.IGNORECASE,
+)
 _BOUND = re.compile(
     r"(\d{1,3})\s+(?:\w+[- ]){0,3}?(?:questions?|items)|questions?\W{1,3}(\d{1,3})", re.I
 )
@@ -46,7 +51,10 @@ def write(
     """
     rng = random.Random(key)
     reading = read_request(request)
-    voice = voice_for(reading.persona, reading.instructions)
+    # Who talks about feelings, and to nobody in particular, is not answered with an analysis.
+    is_confiding = not reading.instructions and _FEELS.search(reading.material[:500])
+    persona = reading.persona or ("friend" if is_confiding else "")
+    voice = voice_for(persona, reading.instructions)
     temperature = NORMAL_TEMPERATURE if request.temperature is None else request.temperature
     breadth = min(1.0, temperature / NORMAL_TEMPERATURE) * (request.top_p or 1.0)
     scribe = Scribe(reading, voice, rng, breadth=breadth)
