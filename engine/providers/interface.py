@@ -173,6 +173,8 @@ class Directory(Protocol):
     def resolve(self, text: str) -> tuple[Provider, str]:
         """Give provider and model for "provider/model", or for a model that a provider lists.
 
+        "" is the default provider with the model that is configured as the default.
+
         Raises:
             ProviderNotFound, ProviderNotConfigured: as `get`.
         """

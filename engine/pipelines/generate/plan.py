@@ -10,7 +10,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 
-from engine.commands.generate import GenerateCommand
+from engine.commands.generate import GenerateCommand, PhaseConfig
 from engine.errors import ProviderNotConfigured, ProviderNotFound
 from engine.events import Part
 from engine.providers.interface import Directory, Provider
@@ -73,14 +73,19 @@ def plan_phases(command: GenerateCommand, providers: Directory) -> tuple[PhasePl
     """
     plans = []
     for place, phase in enumerate(command.phases):
-        config = command.config_of(phase)
         try:
-            provider = providers.get(config.provider if config else providers.default_name)
+            provider, model = _choose(command.config_of(phase), providers)
         except (ProviderNotFound, ProviderNotConfigured) as error:
             raise PhaseRefused(phase, error) from error
-        model = (config.model if config else None) or provider.default_model
         plans.append(PhasePlan(phase=phase, place=place, provider=provider, model=model))
     return tuple(plans)
+
+
+def _choose(config: PhaseConfig | None, providers: Directory) -> tuple[Provider, str]:
+    if config is None:
+        return providers.resolve("")
+    provider = providers.get(config.provider)
+    return provider, config.model or provider.default_model
 
 
 def prompt_id(session_id: str, phase: str, index: int) -> str:

@@ -71,14 +71,11 @@ class Writer:
         part, draft = answer.part, _draft(answer)
         if self._command.optimize:
             part, draft = await _Improving(self, plan, lane, part).improve(draft)
-        count = self._command.request.count
-        message = f"Prompt {lane.index + 1} of {count} completed"
-        data = {"count": count, "message": message}
         await self._run.complete_part(
             part,
             draft.text,
             usage=draft.usage,
-            data=data if draft.score is None else data | {"score": draft.score},
+            data={} if draft.score is None else {"score": draft.score},
         )
         return draft.text
 

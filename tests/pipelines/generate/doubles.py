@@ -148,7 +148,8 @@ class ObligingProvider:
 class Providers:
     """A test's providers: the first is the default, and `openai`, unless given, lacks its key."""
 
-    def __init__(self, *providers: Provider) -> None:
+    def __init__(self, *providers: Provider, default_model: str = "") -> None:
+        self._default_model = default_model
         self._providers = {provider.name: provider for provider in providers}
         self.default_name = providers[0].name
 
@@ -160,7 +161,9 @@ class Providers:
         return self._providers[name]
 
     def resolve(self, text: str) -> tuple[Provider, str]:
-        raise NotImplementedError
+        assert text == ""
+        provider = self.get(self.default_name)
+        return provider, self._default_model or provider.default_model
 
     def infos(self) -> tuple[ProviderInfo, ...]:
         return tuple(provider.info() for provider in self._providers.values())
@@ -172,9 +175,11 @@ async def open_generate(
     limits: Limits | None = None,
     journal: Journal | None = None,
     services: dict[str, Any] | None = None,
+    default_model: str = "",
 ) -> AsyncIterator[Engine]:
+    chosen = providers or (ObligingProvider(),)
     async with open_engine(
-        providers=Providers(*(providers or (ObligingProvider(),))),
+        providers=Providers(*chosen, default_model=default_model),
         pipelines=[GeneratePipeline()],
         limits=limits,
         journal=journal,

@@ -314,19 +314,6 @@ async def test_the_result_has_all_that_the_contract_lists(autojump_clock: MockCl
     assert len(terminal.usage["by_part"]) == 6
 
 
-async def test_prompt_complete_counts_for_people_from_1(autojump_clock: MockClock) -> None:
-    """`prompt_complete.content`: "Prompt i of n completed", where n is the count."""
-    async with open_generate() as engine:
-        events = await generate(engine, asking(count=3, phases=["solutio"]))
-    done = [event for event in events if isinstance(event, PartCompleted)]
-    assert [event.data["message"] for event in done] == [
-        "Prompt 1 of 3 completed",
-        "Prompt 2 of 3 completed",
-        "Prompt 3 of 3 completed",
-    ]
-    assert [event.part.index for event in done] == [0, 1, 2]
-
-
 async def test_embeddings_decide_the_semantic_score_where_there_are_some(
     autojump_clock: MockClock,
 ) -> None:
@@ -432,6 +419,19 @@ async def test_each_phase_is_done_by_its_own_provider_and_model(autojump_clock: 
         ("two", "big"),
     ]
     assert [request.model for request in two.requests] == ["two-1", "big"]
+
+
+async def test_the_configured_default_model_does_what_nobody_is_named_for(
+    autojump_clock: MockClock,
+) -> None:
+    """A phase without a config takes the default."""
+    configs = [{"phase": "solutio", "provider": "obliging"}]
+    provider = ObligingProvider()
+    async with open_generate(provider, default_model="favourite") as engine:
+        found = result(await generate(engine, asking(count=1) | {"phaseConfigs": configs}))
+    models = [request.model for request in provider.requests]
+    assert models == ["favourite", "obliging-1", "favourite"]
+    assert [prompt["model"] for prompt in found["prompts"]] == models
 
 
 async def test_a_provider_is_asked_as_the_request_says(autojump_clock: MockClock) -> None:
