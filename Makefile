@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The peers bring libraries that must not be in the server's process.
+BENCH := .venv-bench
+BENCH_STAMP := $(BENCH)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast check bench docs clean
+.PHONY: help setup node run test test-fast check bench docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -18,6 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 setup: $(STAMP) ## Make .venv and install everything, pinned
+
+node: ## Install what the JavaScript tests need, into node_modules
+	npm install --silent --no-save --no-package-lock --no-audit --no-fund ws@8.18.3
 
 run: $(STAMP) ## Serve on http://127.0.0.1:8000 in demo mode
 	@$(BIN)/antiphon serve --demo $(ARGS)
@@ -34,5 +40,16 @@ check: $(STAMP) ## Lint, types, layers, docs in step
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
 
+bench: $(BENCH_STAMP) ## Measure beside the peers (ARGS="--list" lists the questions)
+	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+$(BENCH_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $(BENCH_STAMP)
+
+docs: $(STAMP) ## Write the generated reference pages anew
+	$(BIN)/python docs/generate.py
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache
