@@ -1,0 +1,1 @@
+"""Has a plot point judged by raters: an opinion and suggestions from each, as they are written."""
