@@ -71,6 +71,8 @@ class Received(msgspec.Struct, kw_only=True):
     json: JSON
     connection: int
     """Which connection it came by, from 0."""
+    is_open: bool = True
+    """Whether its answer is being written; false as soon as its client has gone."""
     answered: bool = False
     """Whether the whole answer was sent."""
     gone_at: float | None = None
@@ -98,7 +100,9 @@ class OpenAIServer:
         self.port = 0
         self.requests: list[Received] = []
         self.faults: deque[Fault] = deque()
-        """One for each of the next requests; then nothing goes wrong."""
+        """One for each of the next requests."""
+        self.last_fault = Fault()
+        """The one for all further requests; by default nothing goes wrong."""
         self.open_connections = 0
         self.accepted = 0
         self._none_open = trio.Event()
@@ -107,6 +111,11 @@ class OpenAIServer:
     def url(self) -> str:
         """The base URL, with "/v1"."""
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def open_answers(self) -> int:
+        """Answers that are being written to a client that is still there."""
+        return sum(received.is_open for received in self.requests)
 
     def note_accepted(self) -> int:
         """A connection is open; gives its number."""
@@ -134,7 +143,7 @@ class OpenAIServer:
         """Take the fault for a request to `path`."""
         if self.faults and self.faults[0].only_path in (None, path):
             return self.faults.popleft()
-        return Fault()
+        return self.last_fault
 
     def __repr__(self) -> str:
         return f"<OpenAIServer {self.url}: {len(self.requests)} requests>"
@@ -240,6 +249,8 @@ class _Connection:
                 received.answered = True
             except (_Dropped, trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
+            finally:
+                received.is_open = False
             nursery.cancel_scope.cancel()
 
     async def _answer(self, received: Received) -> None:
