@@ -184,29 +184,41 @@ def _need(text: str) -> str:
     return f"remember that {lower_first(text)}"
 
 
+_ADDED = (
+    "Cover {a} explicitly, with at least one concrete example",
+    "Say where {a} begins and where it ends",
+    "Name the terms that the reader needs for {b}",
+    "Take the ordinary case of {a} first, and the edge cases after it",
+    "Give the reason for each choice that concerns {a}",
+    "Say how one can tell that {b} came out right",
+)
+_FORMS = (
+    "A structured text with short sections, beginning with {a}",
+    "The short answer first, then the details on {a} in the order of their weight",
+    "One complete piece with {a} at its centre, to which nothing has to be added",
+)
+_SETTLED = (
+    "Where {a} could be read in more than one way, the sense that serves the main task is meant",
+    "Where nothing is said about {b}, the usual choice is meant, and it is named",
+    "Where {a} leaves room, the simplest reading that meets all requirements is meant",
+)
+
+
 def _take_apart(brief: Brief, scribe: Scribe) -> str:
     phrases = list(scribe.reading.phrases)
     requirements = [upper_first(text) for text in brief.requirements]
-    made = (
-        f"Cover {phrases[0]} explicitly, with at least one concrete example",
-        set_words("Show how {a} bears on {b}", {"a": phrases[1], "b": phrases[2]})
-        if len(phrases) > 2
-        else f"Say where {phrases[0]} begins and where it ends",
-        f"Name the terms that the reader needs for {phrases[-1]}",
-    )
+    words = {"a": phrases[0], "b": phrases[-1]}
+    made = [set_words(text, words) for text in scribe.rng.sample(_ADDED, len(_ADDED))]
+    if len(phrases) > 2:
+        made[1] = set_words("Show how {a} bears on {b}", {"a": phrases[1], "b": phrases[2]})
     requirements += made[: max(2, 4 - len(requirements))]
     constraints = [upper_first(text) for text in brief.constraints] or [
         f"Stay with {join_words(phrases[:2])}; leave side issues out",
         "State assumptions openly instead of filling gaps with guesses",
     ]
     context = brief.context or _context_lines(scribe)
-    form = upper_first(brief.form) or (
-        f"A structured text with short sections, beginning with {phrases[0]}"
-    )
-    settled = brief.settled or (
-        f"Where {phrases[0]} could be read in more than one way, the sense that serves the main "
-        "task is meant"
-    )
+    form = upper_first(brief.form) or set_words(scribe.rng.choice(_FORMS), words)
+    settled = brief.settled or set_words(scribe.rng.choice(_SETTLED), words)
     parts = [
         f"Main task: {upper_first(_asking(brief.task))}.",
         "Requirements:\n" + "\n".join(f"- {text}." for text in requirements),
