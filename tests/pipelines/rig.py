@@ -30,6 +30,9 @@ class Shelf:
             raise ProviderNotFound(f"no provider is named {name!r}") from None
 
     def resolve(self, text: str) -> tuple[Provider, str]:
+        if not text:
+            provider = self.get(self.default_name)
+            return provider, provider.default_model
         name, _, model = text.partition("/")
         if model:
             return self.get(name), model

@@ -79,11 +79,6 @@ class _Writer(msgspec.Struct, frozen=True):
     model: str
     template: Template
 
-    @property
-    def model_name(self) -> str:
-        """The model's name for people."""
-        return self.model or self.provider.default_model
-
 
 class _Timing(msgspec.Struct, frozen=True):
     """How long a stage's text took, in seconds."""
@@ -129,7 +124,7 @@ class _Work:
             await self._show("init", "Starting content generation...", None)
         await run.start_phase("load_prompts", "Loading prompt templates...", 10)
         for stage, wanted in stages:
-            provider, model = _choose(run, wanted)
+            provider, model = run.providers.resolve(wanted or "")
             template = self._templates.load(command.content_type, stage)
             self._writers[stage] = _Writer(provider, model, template)
 
@@ -149,7 +144,7 @@ class _Work:
             )
             return earlier.text
         writer = self._writers["generator"]
-        message = f"Generating content using {writer.model_name}..."
+        message = f"Generating content using {writer.model}..."
         await run.start_phase("generator", message, 30)
         meter = Meter(
             max(30, run.view.progress_percent),
@@ -170,7 +165,7 @@ class _Work:
         timing = self._timings["generator"] = _Timing(answer.total_s, answer.first_token_s)
         draft = answer.text.strip()
         if not draft:
-            raise ProviderBadOutput(f"{writer.model_name} wrote an empty draft")
+            raise ProviderBadOutput(f"{writer.model} wrote an empty draft")
         await run.complete_part(
             answer.part,
             answer.text,
@@ -196,7 +191,7 @@ class _Work:
             return Completed(data=self._result(earlier.text, ()), usage=run.usage())
         writer = self._writers["formatter"]
         request = formatter_request(command, writer.template, writer.model, draft)
-        await run.start_phase("formatter", f"Formatting content using {writer.model_name}...", 60)
+        await run.start_phase("formatter", f"Formatting content using {writer.model}...", 60)
         answer = await self._lay_out(self._part("formatter"), request)
         text, faults = await self._check(command, answer)
         while faults and self._retries < command.max_retries:
@@ -274,7 +269,7 @@ class _Work:
             phase=stage,
             index=0 if stage == "generator" else 1,
             provider=writer.provider.name,
-            model=writer.model_name,
+            model=writer.model,
         )
 
     def _result(self, text: str, faults: tuple[Fault, ...]) -> JSON:
@@ -310,20 +305,8 @@ class _Work:
             },
         }
         for stage, writer in self._writers.items():
-            metadata[f"{stage}_model"] = writer.model_name
+            metadata[f"{stage}_model"] = writer.model
         return metadata
-
-
-def _choose(run: Run, wanted: str | None) -> tuple[Provider, str]:
-    """Give the provider and the model that a request names, else the configured ones.
-
-    Raises:
-        ProviderNotFound, ProviderNotConfigured: the request names one that cannot be had.
-    """
-    if wanted is not None:
-        return run.providers.resolve(wanted)
-    provider = run.providers.get(run.providers.default_name)
-    return provider, provider.default_model
 
 
 def _count(faults: tuple[Fault, ...]) -> str:

@@ -89,12 +89,13 @@ def prepare(
     """
     system = system_prompt(command.structured_context, rater_prompt)
     phase = _PHASES.get(command.compose_phase or "", "")
-    fixed = [system, command.plot_point, phase, _QUESTION, *SECTIONS]
+    plot_point = f"<plot_point>\n{command.plot_point}\n</plot_point>"
+    fixed = [system, plot_point, phase, _QUESTION, *SECTIONS]
     elements = elements_of(command.structured_context, command.phase_context, command.plot_point)
     # What is fixed has 2 tokens more for each section: the marks around headings and texts.
     left = budget_tokens - sum(count_tokens(text) + 2 for text in fixed)
     selection = select(elements, left)
-    user = _user_prompt(selection.kept, command.plot_point, phase)
+    user = _user_prompt(selection.kept, plot_point, phase)
     return Prepared(
         request=GenerationRequest(
             messages=(Message(role="user", content=user),),

@@ -84,7 +84,7 @@ class Rating:
             result: JSON = earlier.data["result"]
             return result
         await self._say("context_processing")
-        provider, model = self._choose()
+        provider, model = self._run.providers.resolve(self._command.model or "")
         self.part = msgspec.structs.replace(self.part, provider=provider.name, model=model)
         prepared = self._prepare(provider, model)
         await self._say("evaluating")
@@ -92,13 +92,6 @@ class Rating:
         return await self._complete(prepared, answer, feedback)
 
     # ---- before ----------------------------------------------------------------------------------
-
-    def _choose(self) -> tuple[Provider, str]:
-        providers = self._run.providers
-        if self._command.model is not None:
-            return providers.resolve(self._command.model)
-        provider = providers.get(providers.default_name)
-        return provider, provider.default_model
 
     def _prepare(self, provider: Provider, model: str) -> Prepared:
         prepared = prepare(
