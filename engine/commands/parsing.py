@@ -25,23 +25,26 @@ goes into a validator that raises ValueError; its text reaches the client as it 
 from __future__ import annotations
 
 import difflib
-import json
 import types
 from collections.abc import Collection, Iterator
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import pydantic_core
 from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
 
+from engine.commands.faults import (
+    MAX_REPORTED,
+    MAX_SHOWN,
+    Path,
+    dotted,
+    fault,
+    genuine,
+    refusal,
+    shown,
+)
 from engine.errors import InvalidRequest
 from engine.events import JSON
-
-MAX_REPORTED: Final = 20
-"""Faults and warnings that are spelt out; a hostile object has room for a hundred thousand."""
-MAX_SHOWN: Final = 80
-"""Characters of a client's own text that a message repeats."""
 
 
 class Command(BaseModel):
@@ -77,13 +80,13 @@ def parse_command(
             wrong, with canonical names in dots ("request.phases.0").
     """
     if not isinstance(data, dict):
-        raise InvalidRequest(f"a request must be a JSON object, got {_shown(data)}")
+        raise InvalidRequest(f"a request must be a JSON object, got {shown(data)}")
     folding = _Folding()
     passed_over = {fold_key(name) for name in beside}
     own = {key: value for key, value in data.items() if fold_key(str(key)) not in passed_over}
     folded = folding.object(own, model_class, ())
     if folding.faults:
-        raise _refusal(folding.faults, len(folding.faults))
+        raise refusal(folding.faults, len(folding.faults))
     try:
         # By way of JSON, because there a strict tuple is an array, and because what is no JSON
         # (a lone surrogate, a set) must not get as far as the journal.
@@ -93,9 +96,9 @@ def parse_command(
     try:
         command = model_class.model_validate_json(encoded, strict=True)
     except ValidationError as error:
-        details = _genuine(error.errors(include_url=False))
-        faults = [_fault(detail) for detail in details[:MAX_REPORTED]]
-        raise _refusal(faults, len(details)) from error
+        details = genuine(error.errors(include_url=False))
+        faults = [fault(detail) for detail in details[:MAX_REPORTED]]
+        raise refusal(faults, len(details)) from error
     return command, folding.warnings()
 
 
@@ -117,8 +120,6 @@ def nearest(name: str, allowed: Collection[str]) -> str:
 
 
 # ---- keys ---------------------------------------------------------------------------------------
-
-Path = tuple[str | int, ...]
 
 
 class _Folding:
@@ -147,7 +148,7 @@ class _Folding:
                     self._note_unknown(str(key), tuple(model.model_fields), path)
             elif name in spelt:
                 self.faults.append(
-                    (_dotted((*path, name)), f"{name} is given twice: {spelt[name]} and {key}")
+                    (dotted((*path, name)), f"{name} is given twice: {spelt[name]} and {key}")
                 )
             else:
                 spelt[name] = key
@@ -174,7 +175,7 @@ class _Folding:
         if len(self._unknown) >= MAX_REPORTED:
             self._more_unknown += 1
             return
-        field = _dotted((*path, key))
+        field = dotted((*path, key))
         hint = f'; the nearest allowed one is "{nearest(key, allowed)}"' if allowed else ""
         self._unknown.append(f'unknown field "{field[:MAX_SHOWN]}" is ignored{hint}')
 
@@ -234,103 +235,3 @@ def _is_container(annotation: Any) -> bool:
         or (isinstance(member, type) and issubclass(member, BaseModel))
         for member in members
     )
-
-
-# ---- faults -------------------------------------------------------------------------------------
-
-_WANTED: Final = {
-    "string": "a string",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "list": "a list",
-    "tuple": "a list",
-    "dict": "an object",
-    "model": "an object",
-}
-
-
-def _refusal(faults: list[tuple[str, str]], total: int) -> InvalidRequest:
-    shown = faults[:MAX_REPORTED]
-    message = "; ".join(message for _, message in shown)
-    if total > len(shown):
-        message += f"; and {total - len(shown)} more"
-    return InvalidRequest(message, shown)
-
-
-def _genuine(details: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Leave out that a list is too short where only its bad entries are missing from it."""
-    parents = {detail["loc"][:-1] for detail in details}
-    return [d for d in details if d["type"] != "too_short" or d["loc"] not in parents]
-
-
-def _fault(detail: ErrorDetails) -> tuple[str, str]:
-    """Say one of pydantic's faults in a sentence that names the field and what is allowed."""
-    path = _dotted(detail["loc"])
-    return path, _sentence(detail, _field(detail["loc"]))
-
-
-def _sentence(detail: ErrorDetails, field: str) -> str:
-    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
-    wanted = _WANTED.get(kind.removesuffix("_type"))
-    if wanted is not None:
-        return f"{field} must be {wanted}, got {_shown(value)}"
-    match kind:
-        case "value_error":
-            return str(context["error"])
-        case "missing":
-            return f"{field} is required"
-        case "greater_than_equal":
-            return f"{field} must be at least {_bound(context['ge'])}, got {_shown(value)}"
-        case "less_than_equal":
-            return f"{field} cannot exceed {_bound(context['le'])}, got {_shown(value)}"
-        case "greater_than":
-            return f"{field} must be greater than {_bound(context['gt'])}, got {_shown(value)}"
-        case "less_than":
-            return f"{field} must be less than {_bound(context['lt'])}, got {_shown(value)}"
-        case "finite_number":
-            return f"{field} must be a finite number, got {_shown(value)}"
-        case "int_from_float":
-            return f"{field} must be a whole number, got {_shown(value)}"
-        case "string_too_short":
-            return f"{field} must have at least {_of(context['min_length'], 'character')}"
-        case "string_too_long":
-            return f"{field} cannot have more than {_of(context['max_length'], 'character')}"
-        case "too_short":
-            return f"{field} must have at least {_of(context['min_length'], 'entry', 'entries')}"
-        case "too_long":
-            return f"{field} cannot have more than {_of(context['max_length'], 'entry', 'entries')}"
-        case "literal_error" | "enum":
-            return f"{field} must be {context['expected']}, got {_shown(value)}"
-    return f"{field}: {detail['msg']}"
-
-
-def _bound(number: float) -> str:
-    return str(int(number)) if number == int(number) else str(number)
-
-
-def _of(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def _dotted(path: Path) -> str:
-    return ".".join(str(step) for step in path)
-
-
-def _field(path: Path) -> str:
-    """Name a field as a sentence does: its own name, with the place of an entry in brackets."""
-    places = ""
-    for step in reversed(path):
-        if isinstance(step, str):
-            return step + places
-        places = f"[{step}]{places}"
-    return f"the request{places}"
-
-
-def _shown(value: object) -> str:
-    """Give a client's value as JSON, shortened."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        text = type(value).__name__
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"

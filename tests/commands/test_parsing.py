@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AliasChoices, ConfigDict, Field, ValidationError, field_validator
 
-from engine.commands.parsing import MAX_REPORTED, Command, fold_key, nearest, parse_command
+from engine.commands.faults import MAX_REPORTED
+from engine.commands.parsing import Command, fold_key, nearest, parse_command
 from engine.errors import InvalidRequest
 
 

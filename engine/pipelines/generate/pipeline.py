@@ -23,29 +23,20 @@ import trio
 
 from engine.actors import Mailbox, Sender, serve
 from engine.commands.generate import GenerateCommand
-from engine.errors import AntiphonError, InvalidRequest, ProviderBadOutput
+from engine.errors import InvalidRequest
 from engine.events import JSON, Completed, Failed, PartFailed
-from engine.pipelines.generate.judge import (
-    Selection,
-    read_selection,
-    select_by_ranking,
-    selection_request,
-)
+from engine.pipelines.generate.concluding import conclude
 from engine.pipelines.generate.plan import Lane, PhasePlan, PhaseRefused, plan_phases, prompt_id
-from engine.pipelines.generate.prompts import MAX_EARLIER_CHARS, PERSONAS, cut, persona_text
-from engine.pipelines.generate.ranking import Ranking, rank, semantic_score
+from engine.pipelines.generate.prompts import PERSONAS, persona_text
 from engine.pipelines.generate.result import Outcomes
-from engine.pipelines.generate.similarity import likenesses, most_similar
+from engine.pipelines.generate.similarity import most_similar
 from engine.pipelines.generate.writing import Writer
-from engine.providers.interface import Provider
 from engine.sessions.outcomes import PartCut, PartLost
 from engine.sessions.run import Run
 from engine.supervision import ChildSpec, open_supervisor
 
 EARLIER_RESULTS = 5
 """Of the same owner, that the first phase is told about."""
-MAX_EMBEDDED_CHARS = 24_000
-"""Of one text: embedding models take some 8,000 tokens, and the head of a prompt says it all."""
 
 
 class PersonaPrompts(Protocol):
@@ -93,7 +84,7 @@ class GeneratePipeline:
         writer = Writer(run, command, persona=persona, earlier=earlier)
         outcomes = Outcomes(run.session_id, command, run.view)
         await _Phases(run, command, plans, writer, outcomes).run()
-        return await _conclude(run, command, plans[-1], outcomes)
+        return await conclude(run, command, plans[-1], outcomes)
 
 
 async def _persona(run: Run, persona: str) -> str:
@@ -201,88 +192,3 @@ class _Phases:
 
 def _next_lane(lane: Lane, part_id: str, text: str) -> Lane:
     return Lane(index=lane.index, text=text, parent_id=part_id)
-
-
-# ---- the end ------------------------------------------------------------------------------------
-
-
-async def _conclude(
-    run: Run, command: GenerateCommand, last: PhasePlan, outcomes: Outcomes
-) -> Completed | Failed:
-    candidates = outcomes.candidates()
-    failures = outcomes.in_state("failed")
-    if not candidates and failures:
-        return _all_lost(outcomes)
-    rankings = await _rank(last.provider, command, candidates)
-    selected = None
-    if command.auto_select and candidates:
-        selected = await _select(run, command, last, candidates, rankings)
-    if candidates:
-        best = selected.prompt_id if selected is not None else rankings[0].prompt_id
-        await run.remember(cut(dict(candidates)[best], MAX_EARLIER_CHARS))
-    return Completed(data=outcomes.as_json(rankings, selected))
-
-
-def _all_lost(outcomes: Outcomes) -> Failed:
-    """End a run in which no lane came through: by its last failure, with what there is."""
-    failures = [view.failed for view in outcomes.in_state("failed") if view.failed is not None]
-    last = failures[-1]
-    others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-    return Failed(
-        code=last.code,
-        message=f"every lane was lost: {last.message}{others}",
-        phase=last.part.phase,
-        data={"partial": outcomes.as_json()},
-    )
-
-
-async def _rank(
-    provider: Provider, command: GenerateCommand, candidates: Sequence[tuple[str, str]]
-) -> list[Ranking]:
-    text, contents = command.request.input, [content for _, content in candidates]
-    vectors = await _embed(provider, [text, *contents])
-    if vectors is None:
-        semantics = await likenesses(text, contents)
-    else:
-        semantics = [semantic_score(vectors[0], vector) for vector in vectors[1:]]
-    return rank(
-        text,
-        candidates,
-        semantics=semantics,
-        temperature=command.request.temperature,
-        weights=command.weights,
-    )
-
-
-async def _embed(provider: Provider, texts: Sequence[str]) -> list[list[float]] | None:
-    """Give the texts' embeddings; None where the provider has none, or fails: words are counted."""
-    if not provider.profile.embeddings or len(texts) < 2:
-        return None
-    try:
-        vectors = await provider.embed([cut(text, MAX_EMBEDDED_CHARS) for text in texts])
-    except AntiphonError:
-        return None
-    if vectors is None or len(vectors) != len(texts) or len({len(v) for v in vectors}) != 1:
-        return None
-    return vectors
-
-
-async def _select(
-    run: Run,
-    command: GenerateCommand,
-    last: PhasePlan,
-    candidates: Sequence[tuple[str, str]],
-    rankings: Sequence[Ranking],
-) -> Selection:
-    """Have a judge choose; where that fails, the top of the ranking is chosen."""
-    request = selection_request(
-        command,
-        candidates,
-        model=last.model,
-        context_tokens=last.provider.profile.context_tokens,
-    )
-    try:
-        answer = await run.ask(request, last.provider, purpose="judge")
-        return read_selection(answer.text, candidates)
-    except (PartLost, ProviderBadOutput) as error:
-        return select_by_ranking(rankings, candidates, error.message)
