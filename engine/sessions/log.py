@@ -23,7 +23,7 @@ import msgspec
 import trio
 
 from engine.errors import JournalFailed
-from engine.events import TERMINAL, Delta, Entry, Event
+from engine.events import TERMINAL, Attempt, Delta, Entry, Event, Part
 from engine.journal.interface import Batch, Commit, Journal, SessionState
 from engine.sessions.merging import merge
 from engine.sessions.view import View
@@ -282,6 +282,26 @@ class Log:
             self.head - self._floor >= self._limits.window_events
             or self._bytes - self._floor_bytes >= self._limits.window_bytes
         )
+
+    def latest(self, part: Part) -> tuple[Part, str]:
+        """Give a part's newest attempt and its text so far, up to `head`.
+
+        The view ends at `visible`: while another lane's milestone is being committed, it lacks
+        what readers will have been given by the time they see the next entry.
+        """
+        view = self.view.parts.get(part.id)
+        texts: list[str] = []
+        if view is not None:
+            part, texts = view.part, [view.text]
+        for entry in self._entries[self.visible + 1 - self._base :]:
+            event = entry.event
+            if isinstance(event, Delta | Attempt) and event.part.id == part.id:
+                if event.part.attempt != part.attempt:
+                    texts.clear()
+                part = event.part
+                if isinstance(event, Delta):
+                    texts.append(event.text)
+        return part, "".join(texts)
 
     # ---- reading (for Subscription) --------------------------------------------------------------
 

@@ -258,11 +258,11 @@ class Run:
         finally:
             del session.parts[part.id]
         if running.scope.cancelled_caught:
-            view = self.view.parts.get(part.id)
+            newest, partial = session.log.latest(running.part)
             await self.emit(
                 PartCancelled(
-                    part=running.part,
-                    partial=view.text if view is not None else "",
+                    part=newest,
+                    partial=partial,
                     usage=session.usage.of(part.id),
                     receipt=running.stop.receipt() if running.stop is not None else None,
                 )

@@ -20,10 +20,12 @@ from engine.events import (
     PartCompleted,
     Usage,
 )
+from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
 from engine.providers.interface import Delta as ProviderDelta
 from engine.sessions.outcomes import PartCut, PartLost
 from engine.sessions.run import Run
+from engine.testing.faulty_journal import FaultyJournal
 from engine.testing.scripted_provider import Fail, Hang, ScriptedProvider, Sleep, say
 from tests.sessions.doubles import open_test_engine, part, read_all, request
 
@@ -474,3 +476,53 @@ async def test_a_lost_part_can_be_caught_and_the_session_goes_on(autojump_clock:
     async with open_test_engine(script) as engine:
         session = await engine.start("test", {})
         assert kinds(await read_all(engine, session.session_id))[-1] == "Completed"
+
+
+async def test_a_cut_part_ends_in_the_attempt_that_was_announced_last(
+    autojump_clock: MockClock,
+) -> None:
+    """I9: a cancel in a retry's wait ends attempt 2, not 1 (seed 29 of the simulation)."""
+    provider = ScriptedProvider([Fail(ProviderUnavailable("down", retry_after_s=30))])
+
+    async def script(run: Run) -> Completed:
+        with pytest.raises(PartCut):
+            await run.generate(part(), request(), provider)
+        return Completed(data={})
+
+    async with open_test_engine(script) as engine:
+        session = await engine.start("test", {})
+        await trio.sleep(1)
+        await engine.cancel(session.session_id, target={"prompt_id": "p"})
+        entries = await read_all(engine, session.session_id)
+        (cut,) = [entry.event for entry in entries if isinstance(entry.event, PartCancelled)]
+        assert cut.part.attempt == 2
+
+
+async def test_a_cut_parts_partial_holds_what_waits_behind_another_lanes_milestone(
+    autojump_clock: MockClock,
+) -> None:
+    """The partial is the text so far: a slow commit of another part hides none of it."""
+    provider = ScriptedProvider(
+        [ProviderDelta(text="one "), Sleep(1), ProviderDelta(text="two "), Hang()]
+    )
+
+    async def script(run: Run) -> Completed:
+        async def cut() -> None:
+            with pytest.raises(PartCut):
+                await run.generate(part("p"), request(), provider)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cut)
+            await trio.sleep(1.3)
+            await run.complete_part(part("q"), "done")
+        return Completed(data={})
+
+    journal = FaultyJournal(MemoryJournal(), delay_s=0.5)
+    async with open_test_engine(script, journal=journal) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        await trio.sleep(1.7)
+        assert session.log.visible < session.log.head
+        await engine.cancel(session.session_id, target={"prompt_id": "p"})
+        entries = await read_all(engine, session.session_id)
+        (end,) = [entry.event for entry in entries if isinstance(entry.event, PartCancelled)]
+        assert end.partial == text(entries) == "one two "
