@@ -17,6 +17,7 @@ import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -182,10 +183,8 @@ class Log:
     def save(self) -> None:
         """Hand what is unsaved to the journal now."""
         if self._unsaved <= self.head and self.failure is None:
-            try:
+            with suppress(JournalFailed):  # remembered as `failure`
                 self._hand_over(None)
-            except JournalFailed as error:
-                self.failure = error
 
     def _save_due(self) -> None:
         self._is_save_due = False
@@ -205,9 +204,13 @@ class Log:
     def _hand_over(self, state: SessionState | None) -> Commit:
         entries = self._entries[self._unsaved - self._base :]
         merged = merge(entries, self._limits.merge_bytes) if len(entries) > 1 else tuple(entries)
-        commit = self.journal.append_nowait(
-            Batch(session_id=self.session_id, epoch=self.epoch, entries=merged, state=state)
-        )
+        try:
+            commit = self.journal.append_nowait(
+                Batch(session_id=self.session_id, epoch=self.epoch, entries=merged, state=state)
+            )
+        except JournalFailed as error:  # what was numbered for it must never be shown
+            self.failure = error
+            raise
         self._unsaved = self.head + 1
         if not self._handed and commit.is_done:
             self._durable = self.head
@@ -223,12 +226,11 @@ class Log:
                 deadline=trio.current_time() + self._limits.close_s, shield=True
             ) as scope:
                 await commit.wait()
-        except JournalFailed as error:
+            if scope.cancelled_caught:
+                raise JournalFailed("the journal did not commit in time")
+        except JournalFailed as error:  # from here on nothing can be promised, nor shown
             self.failure = error
             raise
-        if scope.cancelled_caught:
-            self.failure = JournalFailed("the journal did not commit in time")
-            raise self.failure
 
     def _settle(self) -> None:
         while self._pending and self._pending[0][1].is_done:

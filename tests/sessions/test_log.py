@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from engine.errors import JournalFailed
 from engine.events import Completed, Delta, Entry, Part, PhaseStarted
-from engine.journal.interface import Batch, Epoch, SessionRecord
+from engine.journal.interface import Batch, Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
 from engine.sessions.delays import DelayLine
 from engine.sessions.log import Log
 from engine.sessions.subscription import Gap, Subscription
+from engine.testing.faulty_journal import FaultyJournal
 
 PART = Part(id="p", target={"prompt_id": "p"}, phase="solutio")
 OTHER = Part(id="q", target={"prompt_id": "q"}, phase="solutio")
@@ -56,7 +57,7 @@ class SlowJournal(MemoryJournal):
 
 
 async def open_log(
-    journal: MemoryJournal,
+    journal: Journal,
     limits: Limits,
     later: Callable[[Callable[[], None]], None] | None = None,
     *,
@@ -179,6 +180,29 @@ async def test_a_milestone_whose_commit_fails_is_never_seen_and_the_error_takes_
     entries = reader.take_nowait()
     assert [(entry.seq, type(entry.event)) for entry in entries] == [(1, Delta), (2, Completed)]
     assert reader.is_ended
+
+
+async def test_a_milestone_that_the_journal_refuses_is_never_seen_either() -> None:
+    """I2: another lane's delta must not carry it along (seed 1272 of the simulation)."""
+    journal = FaultyJournal(MemoryJournal(Limits()), crash_at=1)
+    log = await open_log(journal, Limits(), later=lambda _: None)
+    with pytest.raises(JournalFailed):
+        await log.commit(PhaseStarted(phase="solutio"))
+    with pytest.raises(JournalFailed):
+        log.append(delta("a"), 1)
+    assert log.visible == 0
+
+
+async def test_a_failure_that_is_known_at_once_stops_the_log_as_well(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    journal = FaultyJournal(MemoryJournal(Limits()), fail_at=1)
+    log = await open_log(journal, Limits(), later=lambda _: None)
+    with pytest.raises(JournalFailed):
+        await log.commit(PhaseStarted(phase="solutio"))
+    with pytest.raises(JournalFailed):
+        log.append(delta("a"), 1)
+    assert log.visible == 0
 
 
 async def test_an_attached_session_waits_for_its_fastest_reader() -> None:
