@@ -143,16 +143,17 @@ class Log:
         """Show a terminal event though the journal failed: silence would be worse.
 
         What nobody has seen is taken back first, so that a milestone that is not durable stays
-        unseen (I2).
+        unseen (I2). Whatever is not durable is handed over once more, for the journal may have
+        recovered: the end should be in it, or the session would come back after a restart.
         """
         keep = self.visible + 1 - self._base
         del self._entries[keep:], self._ends[keep:]
         self._bytes = self._ends[-1] if self._ends else self._bytes
         self.head = self.visible
         self._learn_durable()
-        self._unsaved = self._durable + 1  # a failed batch has to be handed over again
-        self._pending.clear()
         self._handed.clear()
+        self._unsaved = min(self._durable, self.head) + 1
+        self._pending.clear()
         seq = self._number(event, 0)
         try:
             self._hand_over("failed")
@@ -208,14 +209,14 @@ class Log:
             commit = self.journal.append_nowait(
                 Batch(session_id=self.session_id, epoch=self.epoch, entries=merged, state=state)
             )
+            self._unsaved = self.head + 1
+            if not self._handed and commit.is_done:
+                self._durable = self.head
+            else:
+                self._handed.append((self.head, commit))
         except JournalFailed as error:  # what was numbered for it must never be shown
             self.failure = error
             raise
-        self._unsaved = self.head + 1
-        if not self._handed and commit.is_done:
-            self._durable = self.head
-        else:
-            self._handed.append((self.head, commit))
         return commit
 
     async def _wait(self, commit: Commit) -> None:

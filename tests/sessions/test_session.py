@@ -526,3 +526,21 @@ async def test_a_cut_parts_partial_holds_what_waits_behind_another_lanes_milesto
         entries = await read_all(engine, session.session_id)
         (end,) = [entry.event for entry in entries if isinstance(entry.event, PartCancelled)]
         assert end.partial == text(entries) == "one two "
+
+
+async def test_a_session_that_one_failed_write_ended_is_ended_in_the_journal_too(
+    autojump_clock: MockClock,
+) -> None:
+    """I3: else it would come back after a restart and end a second time."""
+    provider = ScriptedProvider(say("Hello ", "world", pace_s=0.1))
+    for fail_at in range(1, 6):
+        journal = FaultyJournal(MemoryJournal(), fail_at=fail_at)
+        async with open_test_engine(writes(provider), journal=journal) as engine:
+            session = await engine.start("test", {})
+            entries = await read_all(engine, session.session_id)
+            stored = await journal.read(session.session_id, 0)
+            record = await journal.load(session.session_id)
+            assert record is not None
+            assert record.state == session.state
+            assert stored[-1].event == entries[-1].event
+            assert text(list(stored)) == text(entries)
