@@ -1,0 +1,51 @@
+"""Whole sessions, drawn from seeds, on a virtual clock, with everything checked that was seen."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from engine.testing.simulation import simulate
+from engine.testing.workload import make_workload
+
+SEEDS = int(os.environ.get("ANTIPHON_SEEDS", "2000"))
+"""How many seeds; ANTIPHON_SEEDS=100000 makes a night of it."""
+SHARDS = 8
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Planted defects are logged with their tracebacks, a few for each seed."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_every_invariant_holds_over_whole_sessions(
+    shard: int, report: Callable[[str], None]
+) -> None:
+    """I1 to I4, I9, I10, I12 and I14, whatever fails, whoever reads, whenever it is cancelled."""
+    ends: Counter[str] = Counter()
+    sights = 0
+    seeds = range(shard, SEEDS, SHARDS)
+    for seed in seeds:
+        outcome = simulate(make_workload(seed))
+        assert not outcome.violations, f"seed {seed}: " + "; ".join(map(str, outcome.violations))
+        ends += outcome.ends
+        sights += len(outcome.trace)
+    shown = ", ".join(f"{count} {state}" for state, count in sorted(ends.items()))
+    report(f"{len(seeds)} seeds, {ends.total()} sessions ({shown}), {sights} entries checked")
+    assert len(ends) == 3 or len(seeds) < 50, "the workload has to end sessions in every way"
+
+
+@pytest.mark.parametrize("seed", [3, 17, 43])
+def test_one_seed_is_one_run(seed: int) -> None:
+    """A seed that fails once fails always: the whole trace is the same, times included."""
+    first = simulate(make_workload(seed)).trace
+    assert first
+    assert all(simulate(make_workload(seed)).trace == first for _ in range(5))
