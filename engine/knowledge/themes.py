@@ -67,7 +67,7 @@ def stem(word: str) -> str:
         if word.endswith(ending) and len(word) >= floor and not word.endswith("ss"):
             bare = word[: -len(ending)]
             return bare + "y" if ending == "ies" else bare.removesuffix("e")
-    return word.removesuffix("e") if len(word) > 4 else word
+    return word.removesuffix("e") if len(word) > 2 else word
 
 
 def stems(text: str) -> frozenset[str]:

@@ -19,7 +19,8 @@ _WORD = re.compile(r"[^\W_]+")
 
 def plain(text: str) -> str:
     """Fold case and accents and keep letters and digits: "Dalí, S." becomes "dali s"."""
-    folded = unicodedata.normalize("NFKD", text.replace("ø", "o").replace("ł", "l").casefold())
+    folded = unicodedata.normalize("NFKD", text).casefold().replace("ø", "o").replace("ł", "l")
+    folded = unicodedata.normalize("NFKD", folded)  # a folded letter may be one that divides
     bare = "".join(char for char in folded if not unicodedata.combining(char))
     return " ".join(_WORD.findall(bare))
 
