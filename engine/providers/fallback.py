@@ -141,4 +141,5 @@ def _moves_on(error: ProviderError) -> bool:
 def _named(first: Delta | None, link: Link) -> Delta:
     first = first or Delta()
     model = first.model or link.model or link.provider.default_model
-    return msgspec.structs.replace(first, provider=link.provider.name, model=model)
+    provider = first.provider or link.provider.name  # who plays a link has said so itself
+    return msgspec.structs.replace(first, provider=provider, model=model)

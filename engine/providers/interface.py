@@ -74,7 +74,8 @@ class Delta(msgspec.Struct, frozen=True):
     tokens: int | None = None
     """Output tokens in `text`, where the provider knows; else it is counted here."""
     provider: str | None = None
-    """Who answers, in the first delta of a chain of providers; None: the one that was asked."""
+    """Who answers, in a first delta: of a chain, or in the place of one without a key (demo mode).
+    None: the one that was asked."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

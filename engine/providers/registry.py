@@ -32,12 +32,10 @@ from engine.providers.limiting import LimitedProvider, LimiterStatistics
 from engine.providers.metering import MeteredProvider, MeterStatistics
 from engine.providers.openai import CHAT_PROFILE, RESPONSES_PROFILE, OpenAIProvider
 from engine.providers.retrying import OnRetry, RetryingProvider
-from engine.providers.simulated import SimulatedProvider
+from engine.providers.simulated import SIMULATED, SimulatedProvider
 from engine.providers.simulation.pacing import Wheel
 from engine.providers.simulation.settings import MODELS, SimSettings
 from engine.supervision.breaker import Breaker, BreakerState
-
-SIMULATED = "simulated"
 
 
 class ProviderStatistics(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,6 +57,8 @@ from engine.providers.simulation.pacing import Pacer, Wheel
 from engine.providers.simulation.settings import MODELS, SimSettings
 from engine.providers.simulation.writer import write
 
+SIMULATED = "simulated"
+"""Its own name, under which it also answers for those that it plays."""
 REMEMBERED_ANSWERS = 64
 """Answers that are kept for the next call of the same request: some 10 KB each."""
 REMEMBERED_CALLS = 4096
@@ -89,7 +91,7 @@ class SimulatedProvider:
         self,
         settings: SimSettings,
         *,
-        name: str = "simulated",
+        name: str = SIMULATED,
         plays: str | None = None,
         models: tuple[str, ...] = MODELS,
         wheel: Wheel | None = None,
@@ -176,7 +178,11 @@ class SimulatedProvider:
         pieces = answer.pieces(stop)
         sent = 0
         await pacer.wait(0)
-        yield Delta(model=f"{model} (simulated)", response_id=f"sim_{key.hex()[:24]}")
+        yield Delta(
+            model=f"{model} (simulated)",
+            provider=None if self._plays is None else SIMULATED,
+            response_id=f"sim_{key.hex()[:24]}",
+        )
         for piece in answer.preface:
             yield piece
         while group := list(islice(pieces, pacer.group_tokens)):

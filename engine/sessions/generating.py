@@ -152,10 +152,12 @@ class _Attempt:
 
     async def _take(self, delta: Delta, opened: Commit | None) -> None:
         text = delta.text
+        if self._first_at is None and (delta.model or delta.provider):
+            self._note_writer(delta)
         if text:
             tokens = delta.tokens if delta.tokens is not None else count_tokens(text)
             if self._first_at is None:
-                await self._begin(delta, opened)
+                await self._begin(opened)
             self._tokens += tokens
             self._size += len(text)
             self._pieces.append(text)
@@ -183,13 +185,17 @@ class _Attempt:
             if not self._is_quiet:
                 await self._session.emit(Reasoning(part=self.part, text=delta.reasoning))
 
-    async def _begin(self, delta: Delta, opened: Commit | None) -> None:
+    def _note_writer(self, delta: Delta) -> None:
+        """Name in the part who really answers: providers say so before their first text."""
+        model, provider = delta.model or self.part.model, delta.provider or self.part.provider
+        if (model, provider) != (self.part.model, self.part.provider):
+            self.part = msgspec.structs.replace(self.part, model=model, provider=provider)
+
+    async def _begin(self, opened: Commit | None) -> None:
         """Take the first text: nobody sees it before the journal knows that the part has begun."""
         self._first_at = trio.current_time()
         if opened is not None and not opened.is_done:
             await opened.wait()
-        if delta.model and delta.model != self.part.model:
-            self.part = msgspec.structs.replace(self.part, model=delta.model)
         if not self._is_quiet:
             self._outlet = self._session.open_outlet(self.part)
 

@@ -43,7 +43,7 @@ def test_known_one_without_a_key_is_refused_in_the_contracts_words() -> None:
 
 
 async def test_demo_mode_plays_a_known_one_and_says_so() -> None:
-    """The simulated provider plays it, labelled so in the model."""
+    """The simulated provider plays it, and says so in provider and model."""
     provider = _providers(demo=True).get("OpenAI")
     assert provider.name == "openai"
     assert provider.info().simulated
@@ -52,6 +52,7 @@ async def test_demo_mode_plays_a_known_one_and_says_so() -> None:
     models = {delta.model for delta in deltas if delta.model}
     assert models
     assert all("simulated" in model for model in models)
+    assert {delta.provider for delta in deltas if delta.model} == {"simulated"}
 
 
 def test_demo_mode_leaves_a_configured_one_alone() -> None:

@@ -544,3 +544,17 @@ async def test_a_session_that_one_failed_write_ended_is_ended_in_the_journal_too
             assert record.state == session.state
             assert stored[-1].event == entries[-1].event
             assert text(list(stored)) == text(entries)
+
+
+async def test_part_whose_writer_names_itself_before_its_first_text(
+    autojump_clock: MockClock,
+) -> None:
+    """Each chunk names the model and the provider that really answer."""
+    answers = ProviderDelta(model="real-model", provider="second")
+    provider = ScriptedProvider([answers, *say("Hello ", "world")])
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {})
+        entries = await read_all(engine, session.session_id)
+    parts = [e.event.part for e in entries if isinstance(e.event, Delta | PartCompleted)]
+    assert len(parts) > 1
+    assert {(part.model, part.provider) for part in parts} == {("real-model", "second")}
