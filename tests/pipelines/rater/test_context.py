@@ -41,8 +41,8 @@ CONTEXT: dict[str, Any] = {
         "relatedOutlineItems": ["ITEM-TEXT", {"title": "ITEM-TITLE"}],
     },
     "plot_elements": [
-        {"type": "scene", "content": "ELEMENT-LOW", "priority": "low"},
         {"type": "twist", "content": "ELEMENT-HIGH", "priority": "high", "tags": ["TAG"]},
+        {"type": "scene", "content": "ELEMENT-LOW", "priority": "low"},
     ],
     "character_contexts": [
         {
