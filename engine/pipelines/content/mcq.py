@@ -47,8 +47,8 @@ _TITLE = re.compile(r"Question ([0-9]{1,6})(?:\s*[-–—]\s*(\S.*))?")
 _NEARLY_TITLE = re.compile(r"question\s*#?\s*([0-9]{1,6})\s*(?:[-–—:.)].*)?", re.IGNORECASE)
 _TITLE_WITH_TEXT = re.compile(r"question\s+([0-9]{1,6})\b.*", re.IGNORECASE)
 _INSIGHTS = re.compile(r"key insights\s*(?::|$)", re.IGNORECASE)
-_OPTION = re.compile(r"([A-Z])(?:\)|\.(?=\s|$))\s*(.*)")
-_PARAGRAPH = re.compile(r"(?:([A-Z])(\)|\.(?=\s|$))|Option ([A-Z]):)\s*(.*)")
+_OPTION = re.compile(r"([A-Z])(?:\)|\.(?![A-Za-z]\.))\s*(.*)")
+_PARAGRAPH = re.compile(r"(?:([A-Z])(\)|\.(?![A-Za-z]\.))|Option ([A-Z]):)\s*(.*)")
 
 
 class Option(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from engine.events import JSON, Completed, Failed, Part, Progress
 from engine.pipelines.content.progress import USUAL_CHARACTERS, Meter
 from engine.pipelines.content.prompts import formatter_request, generator_request, retry_request
 from engine.pipelines.content.reading import Fault
+from engine.pipelines.content.result import Timing, result_of
 from engine.pipelines.content.templates import Stage, Template, Templates
 from engine.pipelines.content.validator import validate
 from engine.providers.interface import GenerationRequest, Provider
@@ -80,13 +81,6 @@ class _Writer(msgspec.Struct, frozen=True):
     template: Template
 
 
-class _Timing(msgspec.Struct, frozen=True):
-    """How long a stage's text took, in seconds."""
-
-    total_s: float = 0.0
-    first_token_s: float | None = None
-
-
 class _Work:
     """One session's work; what it keeps is in the log as well, or is only for the metadata."""
 
@@ -96,7 +90,7 @@ class _Work:
         self._templates = templates
         self._began_at = trio.current_time()
         self._writers: dict[Stage, _Writer] = {}
-        self._timings: dict[Stage, _Timing] = {}
+        self._timings: dict[Stage, Timing] = {}
         self._retries = 0
 
     async def run(self) -> Completed | Failed:
@@ -140,7 +134,7 @@ class _Work:
         run = self._run
         if (earlier := run.completed("generator")) is not None:
             self._timings["generator"] = msgspec.convert(
-                earlier.data.get("timing", {}), type=_Timing
+                earlier.data.get("timing", {}), type=Timing
             )
             return earlier.text
         writer = self._writers["generator"]
@@ -162,7 +156,7 @@ class _Work:
                     on_text=meter.take,
                 )
                 nursery.cancel_scope.cancel(reason="the draft is written")
-        timing = self._timings["generator"] = _Timing(answer.total_s, answer.first_token_s)
+        timing = self._timings["generator"] = Timing(answer.total_s, answer.first_token_s)
         draft = answer.text.strip()
         if not draft:
             raise ProviderBadOutput(f"{writer.model} wrote an empty draft")
@@ -185,7 +179,7 @@ class _Work:
     ) -> Completed | Failed:
         run = self._run
         if (earlier := run.completed("formatter")) is not None:
-            known = msgspec.convert(earlier.data.get("timing", {}), type=_Timing)
+            known = msgspec.convert(earlier.data.get("timing", {}), type=Timing)
             self._timings["formatter"] = known
             self._retries = earlier.data.get("retries", 0)
             return Completed(data=self._result(earlier.text, ()), usage=run.usage())
@@ -209,8 +203,8 @@ class _Work:
 
     async def _lay_out(self, part: Part, request: GenerationRequest) -> Answer:
         answer = await self._run.generate(part, request, self._writers["formatter"].provider)
-        before = self._timings.get("formatter", _Timing())
-        self._timings["formatter"] = _Timing(
+        before = self._timings.get("formatter", Timing())
+        self._timings["formatter"] = Timing(
             before.total_s + answer.total_s,
             answer.first_token_s if before.first_token_s is None else before.first_token_s,
         )
@@ -273,40 +267,17 @@ class _Work:
         )
 
     def _result(self, text: str, faults: tuple[Fault, ...]) -> JSON:
-        """Give the object of `complete`."""
-        result: JSON = {
-            "success": not faults,
-            "output": None if faults else text,
-            "validation_errors": [
-                {"line": fault.line, "message": fault.message, "section": fault.section}
-                for fault in faults
-            ],
-            "metadata": self._metadata(),
-        }
-        if faults:
-            result["partial_output"] = text
-        return result
-
-    def _metadata(self) -> JSON:
-        command = self._command
-        first = next(iter(self._timings.values()), _Timing())
-        metadata: JSON = {
-            "content_type": command.content_type,
-            "num_questions": command.num_questions,
-            "formatter_retries": self._retries,
-            "latencies": {
-                stage: round(timing.total_s, 3) for stage, timing in self._timings.items()
-            },
-            "time_to_first_token": first.first_token_s and round(first.first_token_s, 3),
-            "total_time": round(trio.current_time() - self._began_at, 3),
-            "usage": self._run.usage(),
-            "prompt_hashes": {
-                stage: writer.template.hash for stage, writer in self._writers.items()
-            },
-        }
-        for stage, writer in self._writers.items():
-            metadata[f"{stage}_model"] = writer.model
-        return metadata
+        return result_of(
+            self._command,
+            text,
+            faults,
+            models={stage: writer.model for stage, writer in self._writers.items()},
+            prompt_hashes={stage: writer.template.hash for stage, writer in self._writers.items()},
+            timings=self._timings,
+            retries=self._retries,
+            total_s=trio.current_time() - self._began_at,
+            usage=self._run.usage(),
+        )
 
 
 def _count(faults: tuple[Fault, ...]) -> str:

@@ -17,6 +17,7 @@ from engine.events import JSON, Item, Part, Progress, Usage
 from engine.pipelines.rater.failures import Step
 from engine.pipelines.rater.parsing import Feedback, parse_feedback, parse_partial
 from engine.pipelines.rater.prompts import Prepared, prepare, repair_request
+from engine.pipelines.rater.reader import Reader
 from engine.providers.interface import GenerationRequest, Provider
 from engine.sessions.outcomes import Answer
 from engine.sessions.run import Run
@@ -154,7 +155,7 @@ class Rating:
     async def _ask(self, part: Part, request: GenerationRequest, provider: Provider) -> Answer:
         """Have the part written, showing what can be read of it yet."""
         self.step = "request"
-        reader = _Reader(self._run, part)
+        reader = Reader(self._run, part)
         with single_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._follow, reader)
@@ -169,7 +170,7 @@ class Rating:
         self._usage += answer.usage
         return answer
 
-    async def _follow(self, reader: _Reader) -> None:
+    async def _follow(self, reader: Reader) -> None:
         """Say that feedback is written, then show it, at most once in `partial_s`."""
         shown: Feedback | None = None
         while await reader.wait():
@@ -231,53 +232,3 @@ class Rating:
 
     def __repr__(self) -> str:
         return f"<Rating of {self.rater_name!r}, {self.step}>"
-
-
-class _Reader:
-    """The text of a part's last attempt, as it comes, and a way to wait for more of it."""
-
-    def __init__(self, run: Run, part: Part) -> None:
-        self.finished = trio.Event()
-        self.has_begun = False
-        self._run = run
-        self._part_id = part.id
-        self._attempt = 0
-        self._pieces: list[str] = []
-        self._has_unseen = False
-        self._more = trio.Event()
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        self._pieces = ["".join(self._pieces)]
-        return self._pieces[0]
-
-    def take(self, piece: str) -> None:
-        """Take a piece of text; the first one of a new attempt makes the earlier ones void."""
-        view = self._run.view.parts.get(self._part_id)
-        attempt = 1 if view is None else view.part.attempt
-        if attempt != self._attempt:
-            self._attempt = attempt
-            self._pieces = []
-        self.has_begun = True
-        self._pieces.append(piece)
-        self._has_unseen = True
-        self._more.set()
-
-    def finish(self) -> None:
-        """No more text will come."""
-        self.finished.set()
-        self._more.set()
-
-    async def wait(self) -> bool:
-        """Wait for more text than at the last call; False: the text is finished and was seen.
-
-        Cancellation: nothing is lost.
-        """
-        while not self._has_unseen:
-            if self.finished.is_set():
-                return False
-            self._more = trio.Event()
-            await self._more.wait()
-        self._has_unseen = False
-        return True

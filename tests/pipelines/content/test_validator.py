@@ -146,6 +146,19 @@ def test_an_analysis_may_have_a_line_that_looks_like_a_paragraph() -> None:
     assert validate("MCQ", text, 2) == ()
 
 
+def test_no_space_is_needed_after_a_letters_mark() -> None:
+    """`A)`, `A.`; an abbreviation at the beginning of a line is no letter of an option."""
+    text = edited(
+        MCQ,
+        ("A) Aspirin", "A)Aspirin"),
+        ("B) Digoxin\n", "B.Digoxin\n"),
+        ("C. Verapamil", "C.Verapamil"),
+        ("Aspirin irreversibly", "B.N.P. is high. Aspirin irreversibly"),
+        ("It slows the ventricle", "C.H.F. is no matter. It slows"),
+    )
+    assert validate("MCQ", text, 2) == ()
+
+
 def test_a_text_that_never_ends_is_refused_and_not_read() -> None:
     """A model that never stops must not hold up the event loop."""
     faults = validate("MCQ", MCQ * (MAX_CHARACTERS // len(MCQ) + 1), 2)
