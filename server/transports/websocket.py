@@ -21,6 +21,7 @@ from engine import (
     SessionRecord,
     Viewer,
 )
+from server.frames import text_frame
 from server.hub import Hub, gap_json
 from server.protocols.control import (
     Cancel,
@@ -108,7 +109,11 @@ class Conversation:
         self._requests: dict[str, str] = {}
         """request_id → session_id, the newest last."""
         self._writer = Writer(
-            socket.send, wire, max_control=hub.bounds.control_messages, on_end=self._ended
+            self._send,
+            wire,
+            frame=text_frame,
+            max_control=hub.bounds.control_messages,
+            on_end=self._ended,
         )
 
     async def run(self) -> None:
@@ -124,6 +129,9 @@ class Conversation:
         for feed in tuple(self._feeds.values()):
             feed.subscription.close()
         self._feeds.clear()
+
+    async def _send(self, message: bytes) -> None:
+        await self._socket.send(message.decode())
 
     async def _write(self, scope: trio.CancelScope) -> None:
         await self._writer.run()
@@ -188,13 +196,14 @@ class Conversation:
     ) -> None:
         """Read a session from now on; a second subscription takes the place of the first."""
         session_id = record.session_id
-        feed = Feed(self._hub.encoder(record))
+        encoder = self._hub.encoder(record)
+        feed = Feed(encoder.encode, lambda gap: to_json(gap_json(session_id, gap)))
         feed.subscription = await self._engine.subscribe(
             session_id,
             after=after,
             viewer=self._viewer,
             wake=lambda _: self._writer.wake(feed),
-            on_gap=lambda gap: self._writer.say(to_json(gap_json(session_id, gap))),
+            on_gap=lambda gap: self._writer.say(feed.encode_gap(gap)),
         )
         before = self._feeds.pop(session_id, None)
         if before is not None:
@@ -204,7 +213,7 @@ class Conversation:
         if is_snapshot:
             view = feed.subscription.snapshot()
             record = self._engine.at_present(record)
-            self._writer.say(to_json(self._hub.snapshot(record, feed.encoder, view)))
+            self._writer.say(to_json(self._hub.snapshot(record, encoder, view)))
         self._writer.follow(feed)
 
     # ---- cancelling ------------------------------------------------------------------------------

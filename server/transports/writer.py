@@ -1,9 +1,10 @@
-"""The write side of one WebSocket: its sessions' messages, fairly, with answers ahead of data.
+"""The write side of one client: its sessions' messages, fairly, with answers ahead of data.
 
 The one rule: an idle connection is written from the numbering step itself and wakes nobody; as soon
 as something waits, the writer task has it, and serves the sessions in turn by bytes (deficit round
 robin: Shreedhar and Varghese, 1996) so that no request waits behind another's backlog. Knows
-sessions only as feeds of messages, and must not import Quart.
+sessions only as feeds of messages, and of the wire only how a message is framed: WebSockets and SSE
+share it. Must not import Quart.
 """
 
 from __future__ import annotations
@@ -13,25 +14,30 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from engine import Gap, Subscription
-from server.frames import text_frame
-from server.hub import gap_json
-from server.protocols.encoding import Encoder, to_json
+from engine import Entry, Gap, Subscription
 from server.wire import Wire
 
 QUANTUM_BYTES = 4 * 1024
 """What a session may send in its turn: a merged message of a lagging one, or many small ones."""
 
-Send = Callable[[str], Awaitable[None]]
+Send = Callable[[bytes], Awaitable[None]]
 
 
 class Feed:
-    """One session on this connection."""
+    """One session on this connection.
 
-    __slots__ = ("deficit", "encoder", "is_ready", "subscription")
+    Args:
+        encode: gives the message of an entry.
+        encode_gap: gives the message of a gap.
+    """
 
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
+    __slots__ = ("deficit", "encode", "encode_gap", "is_ready", "subscription")
+
+    def __init__(
+        self, encode: Callable[[Entry], bytes], encode_gap: Callable[[Gap], bytes]
+    ) -> None:
+        self.encode = encode
+        self.encode_gap = encode_gap
         self.subscription: Subscription
         self.deficit = 0
         self.is_ready = False
@@ -41,22 +47,25 @@ class Writer:
     """Writes everything that one client gets.
 
     Args:
-        send: the public way, one message at a time.
+        send: the public way, one message at a time; None where there is a wire for certain.
         wire: the fast way, where the server offers it.
+        frame: makes a message into what the wire takes whole.
         max_control: answers that may wait; see `wait_room`.
         on_end: told when a feed's terminal message was written.
     """
 
     def __init__(
         self,
-        send: Send,
+        send: Send | None,
         wire: Wire | None,
         *,
+        frame: Callable[[bytes], bytes],
         max_control: int,
         on_end: Callable[[Feed], None],
     ) -> None:
         self._send_public = send
         self._wire = wire
+        self._frame = frame
         self._max_control = max_control
         self._on_end = on_end
         self._control: deque[bytes] = deque()
@@ -71,7 +80,7 @@ class Writer:
     def say(self, message: bytes) -> None:
         """Send an answer ahead of all data."""
         wire = self._wire
-        if wire is not None and self._is_idle and wire.write_frames([text_frame(message)]):
+        if wire is not None and self._is_idle and wire.write_frames([self._frame(message)]):
             return
         self._control.append(message)
         self._work.unpark()
@@ -90,8 +99,9 @@ class Writer:
         if not self._is_idle or self._wire is None or feed.subscription.is_behind:
             self._queue(feed)
             return
-        messages = [feed.encoder.encode(entry) for entry in feed.subscription.take_nowait()]
-        if self._wire.write_frames([text_frame(message) for message in messages]):
+        encode, frame = feed.encode, self._frame
+        messages = [encode(entry) for entry in feed.subscription.take_nowait()]
+        if self._wire.write_frames([frame(message) for message in messages]):
             if feed.subscription.is_ended:
                 self._on_end(feed)
             else:
@@ -143,10 +153,7 @@ class Writer:
         feed.deficit += QUANTUM_BYTES
         batch = await feed.subscription.take(feed.deficit)
         messages = [
-            to_json(gap_json(feed.subscription.session_id, item))
-            if isinstance(item, Gap)
-            else feed.encoder.encode(item)
-            for item in batch
+            feed.encode_gap(item) if isinstance(item, Gap) else feed.encode(item) for item in batch
         ]
         feed.deficit -= sum(map(len, messages))
         if messages and not await self._send(messages):
@@ -177,11 +184,12 @@ class Writer:
 
     async def _send(self, messages: list[bytes]) -> bool:
         if self._wire is None:
+            assert self._send_public is not None, "a writer needs a way out"
             for message in messages:
-                await self._send_public(message.decode())
+                await self._send_public(message)
                 await trio.lowlevel.checkpoint()  # a closed connection's send has none
             return True
-        frames = [text_frame(message) for message in messages]
+        frames = [self._frame(message) for message in messages]
         while not self._wire.write_frames(frames):
             if not await self._wire.room():
                 return False
