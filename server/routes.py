@@ -13,6 +13,7 @@ from server import session_api
 from server.hub import Hub
 from server.page import start_page
 from server.protocols.encoding import to_json
+from server.transports.sse import stream_events
 from server.transports.websocket import serve_socket
 
 
@@ -40,6 +41,11 @@ def add_routes(app: QuartTrio, hub: Hub) -> None:
     @app.get("/api/sessions/<session_id>")
     async def show_session(session_id: str) -> Response:
         return json(await session_api.show_session(hub, viewer(), session_id))
+
+    @app.get("/api/sessions/<session_id>/events")
+    async def session_events(session_id: str) -> Response:
+        after = request.headers.get("Last-Event-ID") or request.args.get("after")
+        return await stream_events(hub, viewer(), request.scope, session_id, after)
 
     @app.post("/api/sessions/<session_id>/cancel")
     async def cancel_session(session_id: str) -> Response:

@@ -65,6 +65,16 @@ class Encoder:
         self._chunks: dict[str, tuple[Part, bytes, bytes, bytes | None, bytes | None]] = {}
         self._recent: dict[int, tuple[Entry, bytes]] = {}
 
+    @property
+    def epoch(self) -> str:
+        """The life of the log that the entries are told under."""
+        return self._story.epoch
+
+    @property
+    def names_events(self) -> bool:
+        """See `Codec`."""
+        return self._codec.names_events
+
     def encode(self, entry: Entry) -> bytes:
         """Give the message of an entry, as UTF-8 JSON."""
         recent = self._recent.get(entry.seq)

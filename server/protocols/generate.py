@@ -35,6 +35,7 @@ class GenerateCodec:
     """The codec of `/stream`."""
 
     protocol = "generate"
+    names_events = False
 
     def decode(self, message: JSON) -> tuple[str, JSON]:
         """Take a GenerateOptions object as it is; the pipeline checks its fields.

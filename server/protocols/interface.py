@@ -56,6 +56,8 @@ class Codec(Protocol):
 
     protocol: str
     """The pipeline's word."""
+    names_events: bool
+    """Whether its SSE events carry their type as `event:` too, for listeners by name."""
 
     def decode(self, message: JSON) -> tuple[str, JSON]:
         """Turn a client's message into a pipeline's word and its request.
