@@ -20,6 +20,7 @@ import msgspec
 import trio
 
 from engine.knowledge.fetching import Fetch, Fetcher
+from engine.limits import Limits
 
 T = TypeVar("T")
 
@@ -73,12 +74,16 @@ class Cache:
             await self._run(lambda database: self._put(database, key, body))
 
     async def aclose(self) -> None:
-        """Close the file."""
-        async with self._limiter:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            self.problem = self.problem or "closed"
+        """Close the file, after what is under way.
+
+        Cancellation: waits all the same; a read or write of one answer takes milliseconds.
+        """
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + Limits().close_s):
+            async with self._limiter:
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+                self.problem = self.problem or "closed"
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         if self.problem:

@@ -76,6 +76,8 @@ class ArtistFound(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     """Subjects and media that the source connects with the artist."""
     description: str | None = None
+    also: tuple[str, ...] = ()
+    """Other records that were merged into this one and filled its gaps: "wikidata:Q5577"."""
     source: str
     """The source's name, as in `Source.name`."""
     source_id: str
@@ -105,6 +107,8 @@ class ArtworkFound(msgspec.Struct, frozen=True, kw_only=True):
     movements: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     wikidata_id: str | None = None
+    also: tuple[str, ...] = ()
+    """Other records that were merged into this one and filled its gaps: "wikidata:Q5577"."""
     source: str
     source_id: str
     url: str

@@ -1,8 +1,9 @@
 """The same artist or work from several sources becomes one finding; works are spread over artists.
 
 The one rule: pure, and nothing is made up in between: each field of a merged finding is the word of
-the first source that had one, and the finding keeps that first source's name and id. Give the most
-trusted source first. Must not import a connector, sessions, pipelines or providers.
+the first source that had one, the finding keeps that first source's name and id, and `also` names
+the other records. Give the most trusted source first. Must not import a connector, sessions,
+pipelines or providers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ T = TypeVar("T", ArtistFound, ArtworkFound)
 _YEARS_APART = 2
 """Sources that disagree by more speak of two works (or people): artists paint a subject again."""
 
-_IDENTITY = frozenset({"source", "source_id", "url", "uri", "title", "name", "artist_name"})
+_IDENTITY = frozenset({"source", "source_id", "url", "uri", "title", "name", "artist_name", "also"})
 """What a merged finding never takes from another source."""
 
 
@@ -134,4 +135,7 @@ def _joined(first: T, second: T) -> T:
     if isinstance(first, ArtworkFound) and (first.width_cm is None) != (first.height_cm is None):
         # A size is one fact: half of it from each source would be a third work's.
         changes["width_cm"], changes["height_cm"] = first.width_cm, first.height_cm
+    record = f"{second.source}:{second.source_id}"
+    if record != f"{first.source}:{first.source_id}" and record not in first.also:
+        changes["also"] = (*first.also, record, *second.also)
     return msgspec.structs.replace(first, **changes)

@@ -36,6 +36,7 @@ def test_artists_of_one_name_are_one_and_fill_each_other() -> None:
     assert (one.source, one.source_id) == ("catalogue", "catalogue-Salvador Dalí")
     assert (one.birth_year, one.death_year, one.wikidata_id) == (1904, 1989, "Q5577")
     assert one.movements == ("Surrealism", "Dada")
+    assert one.also == ("wikidata:wikidata-Dalí, Salvador", "moma:moma-Salvador Dali")
 
 
 def test_namesakes_are_two() -> None:

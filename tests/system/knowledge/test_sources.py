@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,3 +181,19 @@ async def test_cancelled_question_closes_its_requests() -> None:
             await sources.find_artworks(GOGH, only=["wikidata"])
         with trio.fail_after(1):
             await double.wait_none_open()
+
+
+async def test_cancelled_sources_leave_nothing_open(tmp_path: Path) -> None:
+    """A cancel from outside ends questions, actors and files; the next process opens them again."""
+    settings = SourceSettings(data_dir=tmp_path, europeana_key="key")
+    for _ in range(2):
+        with trio.move_on_after(0.3) as scope:
+            async with (
+                open_services(only_sparql(Reply(hang=True)), settings=settings) as (sources, _),
+                trio.open_nursery() as nursery,
+            ):
+                for _ in range(20):
+                    nursery.start_soon(sources.find_artworks, GOGH)
+                    nursery.start_soon(sources.define, "surrealism")
+        assert scope.cancelled_caught
+    gc.collect()  # a file or socket left open would warn here, and warnings are errors
