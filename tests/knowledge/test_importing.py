@@ -215,3 +215,20 @@ async def test_catalogue_answers_during_an_import(tmp_path: Path) -> None:
             )
     assert len(done) == 30
     assert answered_at[0] < 30
+
+
+async def test_artist_said_in_two_ways_is_not_changed_to_and_fro(tmp_path: Path) -> None:
+    """The Met says an artist once for each work: the first word stands, in a repeat as well."""
+    text = (DATA / "met_objects.csv").read_text()
+    header, gogh, *_ = text.splitlines(keepends=True)
+    other = gogh.replace("436535", "999999").replace("Dutch, Zundert", "Dutch, born Zundert")
+    path = tmp_path / "MetObjects.csv"
+    path.write_text(header + gogh + other)
+    limits = Limits(import_batch_rows=1)
+    async with open_catalogue() as catalogue:
+        first = await import_csv(catalogue, path, limits=limits)
+        again = await import_csv(catalogue, path, limits=limits)
+        artist = await artist_of(catalogue, "Vincent van Gogh", "met")
+    assert (first.changed_artists, first.changed_artworks) == (1, 2)
+    assert (again.changed_artists, again.changed_artworks) == (0, 0)
+    assert artist.description == "Dutch, Zundert 1853–1890 Auvers-sur-Oise"
