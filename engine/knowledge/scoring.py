@@ -75,17 +75,31 @@ def score_artist(
         works: works by the artist that are known already; their subjects count for the theme.
         chosen: artists that are chosen before this one, for diversity.
     """
+    return _with_diversity(artist, _judged(artist, wanted, works), wanted, chosen)
+
+
+def _judged(artist: ArtistFound, wanted: Wanted, works: Sequence[ArtworkFound]) -> Score:
+    """All but diversity, which alone depends on who else is chosen."""
     texts = [*artist.movements, *artist.tags, artist.description or ""]
     texts += [text for work in works for text in (work.title, *work.tags)]
     theme, supported = _theme(wanted.concepts, texts)
     movement, shared = _movement(artist.movements, wanted)
     time = _lifetime(artist, wanted.period)
-    diversity = _diversity(artist, chosen) if wanted.prioritize_diversity else UNKNOWN
-    total = THEME * theme + MOVEMENT * movement + TIME * time + DIVERSITY * diversity
     return Score(
-        score=round(total, 2),
+        score=THEME * theme + MOVEMENT * movement + TIME * time,
         reason=_artist_reason(artist, supported, shared),
-        parts={"theme": theme, "movement": movement, "time": time, "diversity": diversity},
+        parts={"theme": theme, "movement": movement, "time": time},
+    )
+
+
+def _with_diversity(
+    artist: ArtistFound, judged: Score, wanted: Wanted, chosen: Sequence[ArtistFound]
+) -> Score:
+    diversity = _diversity(artist, chosen) if wanted.prioritize_diversity else UNKNOWN
+    return Score(
+        score=round(judged.score + DIVERSITY * diversity, 2),
+        reason=judged.reason,
+        parts={**judged.parts, "diversity": diversity},
     )
 
 
@@ -106,18 +120,17 @@ def rank_artists(
         max_artists: how many at most.
         works: known works by the artist's name.
     """
-    left = list(artists)
+    left = [
+        (artist, _judged(artist, wanted, (works or {}).get(artist.name, ()))) for artist in artists
+    ]
     chosen: list[tuple[ArtistFound, Score]] = []
     while left and len(chosen) < max_artists:
         so_far = [artist for artist, _ in chosen]
-        scores = [
-            score_artist(artist, wanted, works=(works or {}).get(artist.name, ()), chosen=so_far)
-            for artist in left
-        ]
+        scores = [_with_diversity(*candidate, wanted, so_far) for candidate in left]
         best = max(range(len(left)), key=lambda index: scores[index].score)
         if scores[best].score < min_score:
             break
-        chosen.append((left.pop(best), scores[best]))
+        chosen.append((left.pop(best)[0], scores[best]))
     return chosen
 
 
@@ -137,7 +150,7 @@ def score_artwork(work: ArtworkFound, wanted: Wanted) -> Score:
     where = f", at {work.institution_name}" if work.institution_name else ""
     return Score(
         score=round(total, 2),
-        reason=f"{about}{when}{where}.",
+        reason=f"{about}{when}{where}".removesuffix(".") + ".",
         parts={"theme": theme, "date": date, "metadata": metadata, "image": image},
     )
 
@@ -224,7 +237,7 @@ def _movement(movements: Sequence[str], wanted: Wanted) -> tuple[float, list[str
     if shared:
         return 1.0, shared
     words = themes.stems(" ".join(themes.expanded(wanted.concepts)))
-    near = [movement for movement in movements if themes.stems(movement) & words]
+    near = [movement for movement in movements if themes.stems(movement) <= words]
     if near:
         return (0.6 if asked else 0.9), near
     return (0.0 if asked else UNKNOWN), []

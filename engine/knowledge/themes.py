@@ -8,6 +8,7 @@ anything of the engine but `wording`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache, lru_cache
 
 from engine.knowledge.wording import plain
 
@@ -70,19 +71,29 @@ def stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > 2 else word
 
 
+@lru_cache(maxsize=4096)
 def stems(text: str) -> frozenset[str]:
     """The stems of a text's words, without the words that carry nothing."""
     return frozenset(stem(word) for word in plain(text).split() if word not in _EMPTY)
 
 
+@lru_cache(maxsize=1024)
 def related(concept: str) -> tuple[str, ...]:
     """Words of the families that a concept belongs to, without its own."""
     own = stems(concept)
     found: dict[str, None] = {}
-    for family in _FAMILIES:
-        if any(stems(word) <= own for word in family):
-            found.update(dict.fromkeys(word for word in family if not stems(word) <= own))
+    for family in _families():
+        if any(word_stems <= own for word_stems in family.values()):
+            found.update(
+                dict.fromkeys(word for word, word_stems in family.items() if not word_stems <= own)
+            )
     return tuple(found)
+
+
+@cache
+def _families() -> tuple[dict[str, frozenset[str]], ...]:
+    """The families, each word with its stems."""
+    return tuple({word: stems(word) for word in family} for family in _FAMILIES)
 
 
 def expanded(concepts: Iterable[str]) -> tuple[str, ...]:
