@@ -98,6 +98,7 @@ class Engine:
         pipelines: Mapping[str, AnyPipeline],
         services: Mapping[str, Any],
         random: Random,
+        unix_now: Callable[[], float],
     ) -> None:
         self.providers = providers
         self.journal = journal
@@ -115,7 +116,7 @@ class Engine:
         self._attachments: dict[str, Attachment] = {}
         self._logs: WeakValueDictionary[str, Log] = WeakValueDictionary()
         self._nursery: trio.Nursery | None = None
-        self._clock_offset = time.time() - trio.current_time()
+        self._clock_offset = unix_now() - trio.current_time()
         self._starting = 0
 
     # ---- starting --------------------------------------------------------------------------------
@@ -498,6 +499,7 @@ async def open_engine(
     limits: Limits | None = None,
     services: Mapping[str, Any] | None = None,
     random: Random | None = None,
+    unix_now: Callable[[], float] = time.time,
 ) -> AsyncIterator[Engine]:
     """Open an engine; sessions run inside the block.
 
@@ -511,6 +513,8 @@ async def open_engine(
         limits: the bounds.
         services: what pipelines get by name: catalogues, personas.
         random: for ids and jitter; a seeded one makes a simulation repeatable.
+        unix_now: what the clock on the wall says at the start, in Unix seconds; a simulation that
+            is to be repeatable, or to start again later, brings its own.
     """
     limits = limits or Limits()
     journal = journal if journal is not None else MemoryJournal(limits)
@@ -521,6 +525,7 @@ async def open_engine(
         pipelines={pipeline.name: pipeline for pipeline in pipelines},
         services=services or {},
         random=random or SystemRandom(),
+        unix_now=unix_now,
     )
     async with open_supervisor(
         "engine", strategy="one_for_one", intensity=10, period_s=60.0, backoff=Backoff(base_s=0.1)
