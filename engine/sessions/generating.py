@@ -42,6 +42,7 @@ async def generate(
     *,
     on_text: Callable[[str], None] | None = None,
     is_quiet: bool = False,
+    is_hidden: bool = False,
 ) -> Answer:
     """Have a part written, with as many attempts as it takes and the limits allow.
 
@@ -52,6 +53,7 @@ async def generate(
         provider: whom to ask.
         on_text: called with each piece of text as it comes; must not block.
         is_quiet: nothing is streamed to the log; the part is known to it by its attempts alone.
+        is_hidden: not even those; no client knows of such a part.
 
     Raises:
         PartLost: the last attempt failed.
@@ -62,7 +64,7 @@ async def generate(
     backoff = Backoff(base_s=limits.backoff_s, max_s=limits.max_backoff_s)
     failures = 0
     while True:
-        attempt = _Attempt(session, part, request, provider, on_text, is_quiet)
+        attempt = _Attempt(session, part, request, provider, on_text, is_quiet or is_hidden)
         try:
             return await attempt.run()
         except AntiphonError as error:
@@ -74,7 +76,10 @@ async def generate(
                 or wait_s > limits.max_retry_after_s
             ):
                 raise PartLost(attempt.part, error) from error
-            part = await session.new_attempt(attempt.part, "provider", error)
+            if is_hidden:
+                part = msgspec.structs.replace(attempt.part, attempt=attempt.part.attempt + 1)
+            else:
+                part = await session.new_attempt(attempt.part, "provider", error)
             await trio.sleep(max(wait_s, backoff.delay_s(failures, session.random.random())))
 
 

@@ -197,7 +197,8 @@ class Run:
     ) -> Answer:
         """Ask a provider for something that is not streamed: a judge's verdict, a repair.
 
-        With `part`, a cancel of that part ends this call as well.
+        With `part`, a cancel of that part ends this call as well. Clients learn nothing of it: it
+        has no text that an attempt could make void, and no id that would outlive a restart.
 
         Raises:
             PartLost: the provider failed. PartCut: `part` was cancelled.
@@ -211,9 +212,9 @@ class Run:
             model=request.model,
         )
         if part is None:
-            return await generate(self._session, hidden, request, provider, is_quiet=True)
+            return await generate(self._session, hidden, request, provider, is_hidden=True)
         async with self._running(part):
-            return await generate(self._session, hidden, request, provider, is_quiet=True)
+            return await generate(self._session, hidden, request, provider, is_hidden=True)
 
     # ---- remembering -----------------------------------------------------------------------------
 

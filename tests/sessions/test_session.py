@@ -558,3 +558,17 @@ async def test_part_whose_writer_names_itself_before_its_first_text(
     parts = [e.event.part for e in entries if isinstance(e.event, Delta | PartCompleted)]
     assert len(parts) > 1
     assert {(part.model, part.provider) for part in parts} == {("real-model", "second")}
+
+
+async def test_a_question_that_is_asked_again_is_no_event(autojump_clock: MockClock) -> None:
+    """Attempts are for parts; a judge is none (simulated crash 20 of seed 21)."""
+    provider = ScriptedProvider([Fail(ProviderUnavailable("down"))], say("yes"))
+
+    async def script(run: Run) -> Completed:
+        return Completed(data={"said": (await run.ask(request(), provider)).text})
+
+    async with open_test_engine(script) as engine:
+        session = await engine.start("test", {})
+        (entry,) = await read_all(engine, session.session_id)
+        assert entry.event.data == {"said": "yes"}  # type: ignore[union-attr]
+        assert len(provider.calls) == 2
