@@ -130,15 +130,25 @@ class Run:
     ) -> None:
         """Say that a part is complete, with its whole text."""
         await self.emit(
-            PartCompleted(part=part, text=text, usage=usage or Usage(), data=data or {})
+            PartCompleted(
+                part=self._newest(part), text=text, usage=usage or Usage(), data=data or {}
+            )
         )
 
     async def write(self, part: Part, text: str, tokens: int | None = None) -> None:
         """Give more of a part's text that no provider streams just now, in one chunk.
 
+        It belongs to the part's newest attempt: where a crash interrupted the part, its first
+        chunk begins a new one, for clients may hold text that the log has lost.
+
         Cancellation: nothing is written.
         """
         await trio.lowlevel.checkpoint()
+        attempt = self._session.interrupted(part.id)
+        if attempt is not None:
+            interrupted = msgspec.structs.replace(part, attempt=attempt)
+            await self._session.new_attempt(interrupted, "restart")
+        part = self._newest(part)
         if part.attempt == 1 and part.id not in self.view.parts:
             opened = self._session.note_opened(part)
             if opened is not None:
@@ -236,6 +246,13 @@ class Run:
             f"results.{self._session.record.protocol}", owner=self.owner, limit=limit
         )
         return [document.value["text"] for document in documents if document.key != self.session_id]
+
+    def _newest(self, part: Part) -> Part:
+        """Give the part in the newest attempt that readers were told of."""
+        newest, _ = self._session.log.latest(part)
+        if newest.attempt <= part.attempt:
+            return part
+        return msgspec.structs.replace(part, attempt=newest.attempt)
 
     @asynccontextmanager
     async def _running(self, part: Part) -> AsyncIterator[RunningPart]:

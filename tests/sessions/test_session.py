@@ -572,3 +572,35 @@ async def test_a_question_that_is_asked_again_is_no_event(autojump_clock: MockCl
         (entry,) = await read_all(engine, session.session_id)
         assert entry.event.data == {"said": "yes"}  # type: ignore[union-attr]
         assert len(provider.calls) == 2
+
+
+async def test_what_is_written_again_after_a_crash_is_a_new_attempt(
+    autojump_clock: MockClock,
+) -> None:
+    """I9: a client may hold a chunk that the log has lost (simulated crash 5 of seed 131)."""
+
+    async def script(run: Run) -> Completed:
+        for piece in ("one ", "two "):
+            await run.write(part(), piece)
+        if not crashed:
+            await trio.sleep_forever()
+        await run.complete_part(part(), "one two ")
+        return Completed(data={})
+
+    crashed = False
+    journal = FaultyJournal(MemoryJournal())
+    async with open_test_engine(script, journal=journal) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        with await engine.subscribe(session.session_id) as reader:
+            held = list(await reader.receive())
+            cursor = f"{reader.epoch}:{reader.cursor}"
+        crashed = True
+        journal.crash()
+    async with open_test_engine(script, journal=journal.survivor()) as engine:
+        held += await read_all(engine, session.session_id, after=cursor)
+    assert text(held) == "one two "  # type: ignore[arg-type]
+    assert [event.part.attempt for event in map(event_of, held) if hasattr(event, "part")][-1] == 2
+
+
+def event_of(entry):  # type: ignore[no-untyped-def]
+    return entry.event
