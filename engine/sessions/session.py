@@ -151,6 +151,12 @@ class Session:
                 terminal = await self._work(self)
         except Exception as error:
             terminal = self._failure(error)
+        except BaseExceptionGroup as group:  # the process ends, and something broke on the way
+            errors, cancelled = group.split(Exception)
+            if errors is None or cancelled is None:
+                raise
+            self._failure(errors)  # logs what is a defect
+            raise cancelled from None
         if self.stop is not None:  # accepted before the end was numbered: stop means stop
             terminal = self._cancelled(self.stop)
         return None if self.is_set_aside and self.stop is None else terminal

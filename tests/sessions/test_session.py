@@ -604,3 +604,28 @@ async def test_what_is_written_again_after_a_crash_is_a_new_attempt(
 
 def event_of(entry):  # type: ignore[no-untyped-def]
     return entry.event
+
+
+async def test_an_error_while_the_engine_is_cancelled_stays_in_its_session(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The firewall holds at the end of the process too (simulated crash 11 of seed 121)."""
+
+    async def script(run: Run) -> Completed:
+        async def fail_when_cancelled() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise ZeroDivisionError("planted")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_when_cancelled)
+            nursery.start_soon(trio.sleep_forever)
+        return Completed(data={})
+
+    with trio.move_on_after(1) as scope:
+        async with open_test_engine(script) as engine:
+            await engine.start("test", {})
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert "planted" in caplog.text
