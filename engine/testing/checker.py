@@ -273,5 +273,22 @@ def check_source(readers: Sequence[Reader], written: Mapping[str, str]) -> list[
     return found
 
 
+def check_kept(readers: Sequence[Reader], late: Reader) -> list[Violation]:
+    """Check that what was promised is kept (I2): a milestone once seen is in the log for ever.
+
+    Args:
+        readers: all readers of one session, in all of its lives.
+        late: a reader of the whole log after the last crash.
+    """
+    kept = {entry.seq: entry.event for entry in late.entries}
+    found: list[Violation] = []
+    for reader in readers if late.is_whole else ():
+        for entry in reader.entries:
+            if is_milestone(entry.event) and kept.get(entry.seq) != entry.event:
+                kind = type(entry.event).__name__
+                found.append(_violation("I2", reader.name, f"{kind} {entry.seq} is gone"))
+    return found
+
+
 def _violation(invariant: str, reader: str, message: str) -> Violation:
     return Violation(invariant=invariant, message=f"reader {reader}: {message}")

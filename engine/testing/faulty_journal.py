@@ -90,6 +90,13 @@ class FaultyJournal:
         self.problem = "the process crashed"
         self._crashed.set()
 
+    async def wait_crashed(self) -> None:
+        """Wait until the process "dies".
+
+        Cancellation: nothing has changed.
+        """
+        await self._crashed.wait()
+
     def survivor(self) -> FaultyJournal:
         """Give a journal with only what was durable when this one crashed, and without faults."""
         if not self.has_crashed:

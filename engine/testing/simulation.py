@@ -11,8 +11,8 @@ came late. Must not import a pipeline of the engine's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from random import Random
 
@@ -37,6 +37,7 @@ from engine.testing.checker import (
     Reading,
     Sight,
     Violation,
+    check_kept,
     check_readers,
     check_source,
 )
@@ -54,6 +55,9 @@ from engine.testing.workload import (
 
 PATIENCE_S = 600.0
 """Virtual seconds after which a run is stuck: no plan needs half of them."""
+
+EPOCH_S = 1_700_000_000.0
+"""Unix time at the start of every run."""
 
 
 class Planted(Exception):
@@ -184,7 +188,8 @@ class PlanPipeline:
                         await run.write(part, piece)
                     await run.complete_part(part, "".join(plan.pieces))
                 case "ask":
-                    await run.ask(_request(plan), provider, part=part)
+                    with suppress(PartLost):
+                        await run.ask(_request(plan), provider, part=part)
                 case _:
                     is_quiet = plan.kind == "quiet"
                     answer = await run.generate(part, _request(plan), provider, quiet=is_quiet)
@@ -236,11 +241,19 @@ class Client:
 
     async def run(self, engine: Engine, session_id: str) -> None:
         """Read until the end, with all the drops of the plan."""
+        await trio.sleep(self._plan.joins_s)
+        await self.come_back(engine, session_id)
+
+    async def come_back(self, engine: Engine, session_id: str) -> None:
+        """Read on after what it has, until the end, with all the drops of the plan."""
         plan = self._plan
-        await trio.sleep(plan.joins_s)
         for drop_after in (*plan.drops_after, None):
-            if await self._connect(engine, session_id, drop_after):
-                self.is_done = True
+            try:
+                self.is_done = await self._connect(engine, session_id, drop_after)
+            except JournalFailed:
+                if not self._simulation.is_stopped:
+                    raise
+            if self.is_done:
                 return
             await trio.sleep(plan.away_s)
 
@@ -358,6 +371,8 @@ class Simulation:
         self.sessions: dict[int, Session] = {}
         self.ids: dict[int, str] = {}
         self.clients: dict[int, list[Client]] = {}
+        self.late: dict[int, Reader] = {}
+        self.lives = 1
         self._random = Random(workload.seed)
 
     @property
@@ -382,24 +397,55 @@ class Simulation:
         self.outcome.violations.append(Violation(invariant=invariant, message=message))
 
     async def run(self) -> Outcome:
-        """Run everything, and check everything."""
+        """Run everything, through a crash and the life after it, and check everything."""
         before = trio.lowlevel.current_statistics().tasks_living
         with trio.move_on_after(PATIENCE_S) as patience:
-            async with self._open_engine() as engine:
-                async with trio.open_nursery() as nursery:
-                    for place, plan in enumerate(self.workload.sessions):
-                        nursery.start_soon(self._session, engine, place, plan)
-                await self._read_once_more(engine)
+            await self._live(self._first_life)
+            if isinstance(self.journal, FaultyJournal):
+                self.outcome.appends = self.journal.appends
+                if self.journal.has_crashed:
+                    self.journal = self.journal.survivor()
+                    self.lives += 1
+                    await self._live(self._next_life)
         if patience.cancelled_caught:
             stuck = [repr(session.log.statistics()) for session in self.sessions.values()]
             self.violate("I3", f"stuck for {PATIENCE_S:g} s: {stuck}")
         left = trio.lowlevel.current_statistics().tasks_living - before
         if left:
             self.violate("I10", f"{left} tasks are left")
-        if isinstance(self.journal, FaultyJournal):
-            self.outcome.appends = self.journal.appends
         self._check()
         return self.outcome
+
+    async def _live(self, life: Callable[[Engine], Awaitable[None]]) -> None:
+        """Run one life of the process: to its end, or until it crashes."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._die, nursery.cancel_scope)
+            async with self._open_engine() as engine:
+                await life(engine)
+                await self._read_once_more(engine)
+            nursery.cancel_scope.cancel()
+
+    async def _die(self, scope: trio.CancelScope) -> None:
+        if isinstance(self.journal, FaultyJournal):
+            await self.journal.wait_crashed()
+            scope.cancel(reason="the process has crashed")
+
+    async def _first_life(self, engine: Engine) -> None:
+        async with trio.open_nursery() as nursery:
+            for place, plan in enumerate(self.workload.sessions):
+                nursery.start_soon(self._session, engine, place, plan)
+
+    async def _next_life(self, engine: Engine) -> None:
+        """Have all clients come back with the cursors that they had."""
+        async with trio.open_nursery() as nursery:
+            for place, session_id in self.ids.items():
+                session = engine.sessions.get(session_id)
+                if session is not None:
+                    self.sessions[place] = session
+                    nursery.start_soon(self._watch, session)
+                for client in self.clients[place]:
+                    if not client.is_done:
+                        nursery.start_soon(client.come_back, engine, session_id)
 
     def _journal(self) -> Journal:
         if self.workload.journal == "memory":
@@ -419,6 +465,7 @@ class Simulation:
             journal=self.journal,
             limits=self.workload.limits,
             random=self._random,
+            unix_now=lambda: EPOCH_S + trio.current_time(),
         ) as engine:
             yield engine
 
@@ -470,14 +517,18 @@ class Simulation:
             if not session.has_ended or (session.log.failure is not None):
                 continue
             client = Client(self, place, ReaderPlan(kind="pull"), "late")
-            self.clients[place].append(client)
+            self.late[place] = client.record
             await client.run(engine, session.session_id)
 
     def _check(self) -> None:
         for place, session in self.sessions.items():
             readers = [client.record for client in self.clients[place]]
+            late = self.late.get(place)
+            if late is not None:
+                self.outcome.violations += check_kept(readers, late)
+                readers.append(late)
             self.outcome.violations += check_readers(readers)
             self.outcome.violations += check_source(readers, self.pipeline.written(place))
             self.outcome.ends[session.state] += 1
-            if not session.has_ended and not self.is_stopped:
+            if not session.has_ended:
                 self.violate("I3", f"session {place} has not ended")

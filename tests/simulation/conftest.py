@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,6 +14,14 @@ _LINES = pytest.StashKey[list[str]]()
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Add a line to the run's summary."""
     return request.config.stash.setdefault(_LINES, []).append
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Planted defects are logged with their tracebacks, a few for each seed."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def pytest_terminal_summary(

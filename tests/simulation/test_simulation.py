@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -15,14 +14,6 @@ from engine.testing.workload import make_workload
 SEEDS = int(os.environ.get("ANTIPHON_SEEDS", "2000"))
 """How many seeds; ANTIPHON_SEEDS=100000 makes a night of it."""
 SHARDS = 8
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """Planted defects are logged with their tracebacks, a few for each seed."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
