@@ -71,10 +71,16 @@ def stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > 2 else word
 
 
-@lru_cache(maxsize=4096)
 def stems(text: str) -> frozenset[str]:
     """The stems of a text's words, without the words that carry nothing."""
+    return _remembered(text) if len(text) <= 200 else _stems(text)  # bounds the cache's memory
+
+
+def _stems(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in plain(text).split() if word not in _EMPTY)
+
+
+_remembered = lru_cache(maxsize=4096)(_stems)
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _YEAR = re.compile(r"(?<!\d)(1[0-9]{3}|20[0-9]{2})(?!\d)")
 _LIFE = re.compile(
@@ -19,10 +20,17 @@ _WORD = re.compile(r"[^\W_]+")
 
 def plain(text: str) -> str:
     """Fold case and accents and keep letters and digits: "Dalí, S." becomes "dali s"."""
+    return _remembered(text) if len(text) <= 200 else _fold(text)  # bounds the cache's memory
+
+
+def _fold(text: str) -> str:
     folded = unicodedata.normalize("NFKD", text).casefold().replace("ø", "o").replace("ł", "l")
     folded = unicodedata.normalize("NFKD", folded)  # a folded letter may be one that divides
     bare = "".join(char for char in folded if not unicodedata.combining(char))
     return " ".join(_WORD.findall(bare))
+
+
+_remembered = lru_cache(maxsize=8192)(_fold)
 
 
 def person_key(name: str) -> str:
