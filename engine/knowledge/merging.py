@@ -33,13 +33,19 @@ def merge_artists(artists: Iterable[ArtistFound]) -> list[ArtistFound]:
     else the name decides.
     """
     merged: list[ArtistFound] = []
+    by_word: dict[str, list[int]] = defaultdict(list)
     for artist in artists:
-        for place, known in enumerate(merged):
-            if _is_one_artist(known, artist):
-                merged[place] = _joined(known, artist)
-                break
-        else:
+        # Whoever is the same shares the id or a word of the name: the others need no comparing.
+        words = {*person_key(artist.name).split(), artist.wikidata_id or ""} - {""}
+        places = sorted({place for word in words for place in by_word[word]})
+        place = next((each for each in places if _is_one_artist(merged[each], artist)), None)
+        if place is None:
+            place = len(merged)
             merged.append(artist)
+        else:
+            merged[place] = _joined(merged[place], artist)
+        for word in words:
+            by_word[word].append(place)
     return merged
 
 
