@@ -78,6 +78,8 @@ def generate(config: Path | None, url: str | None, demo: bool | None, **options:
     """Refine an idea into prompts (StreamGenerate)."""
     from server.commands.generate import run
 
+    if options["model"] and not options["provider"]:
+        raise click.UsageError("--model needs --provider: a model's name belongs to a provider")
     settings = _load({"url": url, "demo": demo}, config)
     sys.exit(run(settings, **options))
 

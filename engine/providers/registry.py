@@ -312,5 +312,5 @@ def _openai(config: ProviderConfig, limits: Limits) -> OpenAIProvider:
         models=config.models,
         embedding_model=config.embedding_model,
         limits=limits,
-        fall_back_to_chat=config.api == "auto",
+        fall_back_to_chat=config.api in ("auto", "responses"),  # also where it was asked for
     )

@@ -79,7 +79,9 @@ async def generate(
             if is_hidden:
                 part = msgspec.structs.replace(attempt.part, attempt=attempt.part.attempt + 1)
             else:
-                part = await session.new_attempt(attempt.part, "provider", error)
+                part = await session.new_attempt(
+                    attempt.part, "provider", code=error.code, message=error.message
+                )
             await trio.sleep(max(wait_s, backoff.delay_s(failures, session.random.random())))
 
 

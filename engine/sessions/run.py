@@ -166,8 +166,7 @@ class Run:
         self, part: Part, reason: AttemptReason, code: str | None = None, message: str = ""
     ) -> Part:
         """Declare a part's text void; gives the part of the next attempt."""
-        del code, message
-        return await self._session.new_attempt(part, reason)
+        return await self._session.new_attempt(part, reason, code=code, message=message)
 
     # ---- asking for text -------------------------------------------------------------------------
 

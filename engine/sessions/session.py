@@ -90,6 +90,9 @@ class Session:
         self.state: SessionState = record.state
         self.budget = Budget(record.token_budget)
         self.usage = UsageBook()
+        for done in log.view.parts.values():  # of an earlier life, before a crash
+            if done.completed is not None:
+                self.usage.add(done.part.id, done.part.target, done.completed.usage)
         self.stop: Stop | None = None
         """The accepted cancel of the whole session."""
         self.parts: dict[str, RunningPart] = {}
@@ -333,18 +336,11 @@ class Session:
         await self.emit(Item(phase=part.phase, kind="tool", data=data, part=part))
 
     async def new_attempt(
-        self, part: Part, reason: AttemptReason, error: AntiphonError | None = None
+        self, part: Part, reason: AttemptReason, *, code: str | None = None, message: str = ""
     ) -> Part:
         """Declare a part's text void and give the part of the next attempt."""
         part = msgspec.structs.replace(part, attempt=part.attempt + 1)
-        await self.emit(
-            Attempt(
-                part=part,
-                reason=reason,
-                code=error.code if error else None,
-                message=error.message if error else "",
-            )
-        )
+        await self.emit(Attempt(part=part, reason=reason, code=code, message=message))
         return part
 
     def note_opened(self, part: Part) -> Commit | None:
