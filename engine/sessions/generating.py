@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from engine.errors import AntiphonError, ProviderBadOutput
+from engine.errors import AntiphonError, JournalFailed, ProviderBadOutput
 from engine.events import JSON, Part, Reasoning, Usage
 from engine.providers.interface import (
     Delta,
@@ -57,6 +57,7 @@ async def generate(
 
     Raises:
         PartLost: the last attempt failed.
+        JournalFailed: something could not be made durable.
 
     Cancellation: the upstream is closed, what came so far is in the log.
     """
@@ -67,6 +68,8 @@ async def generate(
         attempt = _Attempt(session, part, request, provider, on_text, is_quiet or is_hidden)
         try:
             return await attempt.run()
+        except JournalFailed:
+            raise  # no fault of the part's: the session cannot go on
         except AntiphonError as error:
             failures += 1
             wait_s = error.retry_after_s or 0.0
@@ -122,9 +125,10 @@ class _Attempt:
         reservation = session.budget.reserve(input_tokens, request.max_tokens or DEFAULT_MAX_TOKENS)
         if session.budget.limit is not None:
             request = msgspec.structs.replace(request, max_tokens=reservation.output_tokens)
-        opened = session.note_opened(self.part)
         started_at = trio.current_time()
         try:
+            opened = session.note_opened(self.part)
+            await trio.lowlevel.checkpoint_if_cancelled()  # no call is made after a cancel
             session.upstream_opening(self.part)
             try:
                 async with self._provider.stream(request) as deltas:
@@ -201,8 +205,8 @@ class _Attempt:
     async def _begin(self, opened: Commit | None) -> None:
         """Take the first text: nobody sees it before the journal knows that the part has begun."""
         self._first_at = trio.current_time()
-        if opened is not None and not opened.is_done:
-            await opened.wait()
+        if opened is not None:
+            await self._session.log.wait_noted(opened)
         if not self._is_quiet:
             self._outlet = self._session.open_outlet(self.part)
 

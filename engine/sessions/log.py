@@ -135,9 +135,28 @@ class Log:
         Raises:
             JournalFailed: the journal takes nothing more.
         """
-        return self.journal.append_nowait(
-            Batch(session_id=self.session_id, epoch=self.epoch, opened=opened)
-        )
+        try:
+            return self.journal.append_nowait(
+                Batch(session_id=self.session_id, epoch=self.epoch, opened=opened)
+            )
+        except JournalFailed as error:
+            self.failure = error
+            raise
+
+    async def wait_noted(self, commit: Commit) -> None:
+        """Wait until a note is durable; the log takes nothing more if it never will be.
+
+        Raises:
+            JournalFailed: it could not be made durable.
+
+        Cancellation: the note is written all the same.
+        """
+        try:
+            if not commit.is_done:
+                await commit.wait()
+        except JournalFailed as error:
+            self.failure = error
+            raise
 
     def end_broken(self, event: Event) -> None:
         """Show a terminal event though the journal failed: silence would be worse.

@@ -152,7 +152,7 @@ class Run:
         if part.attempt == 1 and part.id not in self.view.parts:
             opened = self._session.note_opened(part)
             if opened is not None:
-                await opened.wait()
+                await self._session.log.wait_noted(opened)
         outlet = self._session.open_outlet(part)
         view = self.view.parts.get(part.id)
         if view is not None and view.part.attempt == part.attempt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import trio
 import trio.testing
@@ -629,3 +631,44 @@ async def test_an_error_while_the_engine_is_cancelled_stays_in_its_session(
             await trio.sleep_forever()
     assert scope.cancelled_caught
     assert "planted" in caplog.text
+
+
+@pytest.mark.parametrize("fail_at", [1, 2, 3, 4])
+async def test_a_write_that_fails_ends_the_session_though_parts_may_fail(
+    fail_at: int, autojump_clock: MockClock
+) -> None:
+    """A failing disk is never taken for a failing provider, and the budget is settled (I14)."""
+    provider = ScriptedProvider(say("Hello ", "world", pace_s=0.1))
+
+    async def script(run: Run) -> Completed:
+        for name in "ab":
+            with suppress(PartLost):
+                answer = await run.generate(part(name), request(), provider)
+                await run.complete_part(answer.part, answer.text)
+        return Completed(data={})
+
+    for faults in ({"fail_at": fail_at}, {"crash_at": fail_at + 1}):
+        journal = FaultyJournal(MemoryJournal(), **faults)  # type: ignore[arg-type]
+        async with open_test_engine(script, journal=journal) as engine:
+            session = await engine.start("test", {}, options=Options(detached=True))
+            await session.ended.wait()
+            # The first append says that the session runs, which its next one says as well.
+            assert session.state == ("completed" if faults == {"fail_at": 1} else "failed")
+            assert session.budget.reserved == 0
+
+
+async def test_no_provider_is_called_once_a_cancel_was_accepted(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Hang()])
+
+    async def script(run: Run) -> Completed:
+        await trio.sleep(1)
+        session.cancel("client")
+        await run.generate(part(), request(), provider)
+        return Completed(data={})
+
+    async with open_test_engine(script) as engine:
+        session = await engine.start("test", {})
+        (entry,) = await read_all(engine, session.session_id)
+        assert isinstance(entry.event, Cancelled)
+        assert provider.calls == []
+        assert session.budget.reserved == 0
