@@ -65,6 +65,7 @@ class Subscription:
         self._task: trio.lowlevel.Task | None = None
         self._is_closed = False
         log.readers.add(self)
+        log.moved(min(after_seq, log.visible))  # what it has already nobody has to wait for
 
     # ---- state -----------------------------------------------------------------------------------
 
@@ -144,6 +145,8 @@ class Subscription:
     async def _take_behind(self) -> Batch:
         log = self._log
         entries = await log.journal.read(log.session_id, self.cursor)
+        # A milestone may be durable before its commit has been noticed, and shown, here.
+        entries = tuple(entry for entry in entries if entry.seq <= log.visible)
         first = cut_after(entries[0], self.cursor) if entries else None
         if first is None or first.first_seq > self.cursor + 1:
             earliest = first.first_seq if first is not None else log.earliest_in_window
