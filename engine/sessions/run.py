@@ -274,14 +274,14 @@ class Run:
                 yield running
         finally:
             del session.parts[part.id]
-        if running.scope.cancelled_caught:
+        if running.stop is not None:  # also where the work was done in the very same step
             newest, partial = session.log.latest(running.part)
             await self.emit(
                 PartCancelled(
                     part=newest,
                     partial=partial,
                     usage=session.usage.of(part.id),
-                    receipt=running.stop.receipt() if running.stop is not None else None,
+                    receipt=running.stop.receipt(),
                 )
             )
             raise PartCut(running.part)
