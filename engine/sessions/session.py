@@ -101,6 +101,8 @@ class Session:
         """Set when the terminal event is in the log, or the session was set aside."""
         self.started_at = trio.current_time()
         self.is_set_aside = False
+        self.is_ending = False
+        """Whether the terminal event is numbered: from then on nothing can change it."""
         self._rollup = rollup
         self._work = work
         self._scope = trio.CancelScope()
@@ -177,6 +179,7 @@ class Session:
         if not terminal.usage:
             terminal = msgspec.structs.replace(terminal, usage=self.usage.as_json())
         state = advance(self.state, step_of(terminal))
+        self.is_ending = True
         try:
             await self.log.commit(terminal, state=state)
             self.state = state
@@ -226,7 +229,7 @@ class Session:
         Accepted at once: what was delivered so far is numbered, what comes after is dropped and
         counted, every provider's stream is closed, then the terminal event follows.
         """
-        if self.stop is not None or self.has_ended or self.is_set_aside:
+        if self.stop is not None or self.is_ending or self.is_set_aside:
             return False
         for running in self.parts.values():
             for outlet in running.outlets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -672,3 +672,60 @@ async def test_no_provider_is_called_once_a_cancel_was_accepted(autojump_clock: 
         assert isinstance(entry.event, Cancelled)
         assert provider.calls == []
         assert session.budget.reserved == 0
+
+
+async def test_a_reader_that_joins_at_the_end_of_a_full_log_lets_it_go_on(
+    autojump_clock: MockClock,
+) -> None:
+    """A client with a snapshot needs nothing of the window: its session must not wait for it."""
+    provider = ScriptedProvider(say(*"abcdefgh", pace_s=0.1))
+    async with open_test_engine(writes(provider), limits=Limits(window_events=2)) as engine:
+        session = await engine.start("test", {})
+        await trio.sleep(1)
+        assert session.log.is_full
+        with trio.fail_after(5):
+            entries = await read_all(engine, session.session_id, after_seq=session.log.visible)
+        assert kinds(entries)[-1] == "Completed"
+
+
+async def test_a_part_that_ends_in_the_very_step_of_its_cancel_is_cut(
+    autojump_clock: MockClock,
+) -> None:
+    """Stop means stop: what was dropped after it cannot be in a completed text (I12)."""
+
+    class Quick(ScriptedProvider):
+        @asynccontextmanager
+        async def stream(self, request):  # type: ignore[no-untyped-def, override]
+            async def deltas():  # type: ignore[no-untyped-def]
+                yield ProviderDelta(text="seen ")
+                session.cancel_part({"prompt_id": "p"})
+                yield ProviderDelta(text="dropped ")
+                yield ProviderDelta(finish="stop")
+
+            yield deltas()
+
+    async def script(run: Run) -> Completed:
+        with pytest.raises(PartCut):
+            await run.generate(part(), request(), Quick())
+        return Completed(data={})
+
+    async with open_test_engine(script) as engine:
+        session = await engine.start("test", {})
+        entries = await read_all(engine, session.session_id)
+        (cut,) = [entry.event for entry in entries if isinstance(entry.event, PartCancelled)]
+        assert cut.partial == text(entries) == "seen "
+
+
+async def test_a_cancel_after_the_end_was_numbered_is_not_the_one_that_did_it(
+    autojump_clock: MockClock,
+) -> None:
+    provider = ScriptedProvider(say("x"))
+    journal = FaultyJournal(MemoryJournal(), delay_s=0.1)
+    async with open_test_engine(writes(provider), journal=journal) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        while not session.is_ending:  # noqa: ASYNC110 - nobody is told of it
+            await trio.sleep(0.01)
+        assert not session.has_ended
+        assert session.cancel("client") is False
+        await session.ended.wait()
+        assert session.state == "completed"
