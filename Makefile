@@ -39,6 +39,7 @@ check: $(STAMP) ## Lint, types, layers, docs in step
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
+	$(BIN)/python docs/generate.py --check
 
 bench: $(BENCH_STAMP) ## Measure beside the peers (ARGS="--list" lists the questions)
 	$(BENCH)/bin/python -m benchmarks $(ARGS)

@@ -1,0 +1,140 @@
+"""Writes the reference pages that come from the code; `--check` says which are out of step."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from engine import AntiphonError, Internal, Limits
+from engine.errors import ErrorCode
+from server.problems import status_of
+from server.settings import PREFIX, Settings
+
+REFERENCE = Path(__file__).parent / "reference"
+HEAD = "<!-- Written by docs/generate.py from the code: change it there. -->\n\n"
+
+
+def settings_page() -> str:
+    """Every setting of the server, from its model."""
+    lines = [
+        "# Settings",
+        "",
+        "Flags come first, then `ANTIPHON_*` in the environment, then `antiphon.toml` in the",
+        "working directory (or `--config FILE`). In the file the names are those of the flags,",
+        "with underscores. An unknown or bad setting stops the start with its name and what is allowed.",
+        "",
+        "| environment | flag | default | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, field in Settings.model_fields.items():
+        if name == "providers":
+            continue
+        default = "" if field.default in (None, "") else f"`{field.default}`"
+        flag = f"`--{name.replace('_', '-')}`"
+        lines.append(f"| `{PREFIX}{name.upper()}` | {flag} | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def limits_page() -> str:
+    """Every bound of the engine, from its struct's docstrings."""
+    source = Path(sys.modules[Limits.__module__].__file__ or "").read_text(encoding="utf-8")
+    defaults = {name: getattr(Limits(), name) for name in Limits.__struct_fields__}
+    lines = [
+        "# Limits",
+        "",
+        "The bounds of `engine.Limits`, for whoever embeds the engine. Every buffer has one.",
+        "",
+        "| name | default | why |",
+        "| --- | --- | --- |",
+    ]
+    for name, value in defaults.items():
+        lines.append(f"| `{name}` | {value:,} | {_doc_below(source, name)} |")
+    return "\n".join(lines) + "\n"
+
+
+def errors_page() -> str:
+    """Every error code, with its class, status and whether a repeat can help."""
+    kinds = {kind.code: kind for kind in _subclasses(AntiphonError) if not kind.__subclasses__()}
+    kinds["internal"] = Internal
+    lines = [
+        "# Errors and close codes",
+        "",
+        "Every error carries a `code`. On HTTP it comes as `application/problem+json` with the",
+        "status; on a stream as the protocol's own `error`. An `error` with `refused: true` ends",
+        "no session.",
+        "",
+        "| code | HTTP | again? | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for code in get_args(ErrorCode):
+        kind = kinds.get(code)
+        if kind is None:
+            continue
+        first = (kind.__doc__ or "").strip().partition("\n")[0]
+        again = "may help" if kind.retryable else "no"
+        status = status_of(kind.__new__(kind))
+        lines.append(f"| `{code}` | {status} | {again} | {first} |")
+    lines += [
+        "",
+        "| close code | meaning | reconnect? |",
+        "| --- | --- | --- |",
+        "| 1000 | done | no |",
+        "| 1002, 1007 | the client broke RFC 6455 | no |",
+        "| 1008 | policy: not authenticated, or no such session on `/ws/{session_id}` | no |",
+        "| 1009 | a message over the bound | no |",
+        "| 1011 | an internal error | yes |",
+        "| 1012 | the server restarts; resume | yes |",
+        "| 1013 | too much at present | later |",
+        "| 4008 | the client took no byte for the stall time; resume | yes |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _subclasses(kind: type[AntiphonError]) -> Iterator[type[AntiphonError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _subclasses(child)
+
+
+def _doc_below(source: str, name: str) -> str:
+    _, _, after = source.partition(f"\n    {name}: ")
+    below = after.partition("\n")[2].lstrip()
+    if not below.startswith('"""'):
+        return ""
+    return " ".join(below[3:].partition('"""')[0].split())
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "limits.md": limits_page,
+    "errors.md": errors_page,
+}
+
+
+def stale() -> list[str]:
+    """Give the pages that differ from what the code says."""
+    return [
+        name
+        for name, page in PAGES.items()
+        if not (REFERENCE / name).exists()
+        or (REFERENCE / name).read_text(encoding="utf-8") != HEAD + page()
+    ]
+
+
+def main() -> int:
+    if "--check" in sys.argv:
+        for name in stale():
+            print(f"docs/reference/{name} is out of step: run make docs", file=sys.stderr)
+        return 1 if stale() else 0
+    REFERENCE.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(HEAD + page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
