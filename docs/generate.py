@@ -9,7 +9,7 @@ from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engine import AntiphonError, Internal, Limits
+from engine import AntiphonError, Internal, Limits, TooLarge
 from engine.errors import ErrorCode
 from server.problems import status_of
 from server.settings import PREFIX, Settings
@@ -25,7 +25,8 @@ def settings_page() -> str:
         "",
         "Flags come first, then `ANTIPHON_*` in the environment, then `antiphon.toml` in the",
         "working directory (or `--config FILE`). In the file the names are those of the flags,",
-        "with underscores. An unknown or bad setting stops the start with its name and what is allowed.",
+        "with underscores. An unknown or bad setting stops the start with its name and what is",
+        "allowed.",
         "",
         "| environment | flag | default | |",
         "| --- | --- | --- | --- |",
@@ -59,7 +60,7 @@ def limits_page() -> str:
 def errors_page() -> str:
     """Every error code, with its class, status and whether a repeat can help."""
     kinds = {kind.code: kind for kind in _subclasses(AntiphonError) if not kind.__subclasses__()}
-    kinds["internal"] = Internal
+    kinds["internal"], kinds["too_large"] = Internal, TooLarge
     lines = [
         "# Errors and close codes",
         "",
