@@ -32,6 +32,7 @@ from engine.events import JSON, CancelReason
 from engine.journal.interface import Epoch, Journal, SessionRecord, SessionState
 from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
+from engine.sessions.admission import Admission, Admitting
 from engine.sessions.attachment import Attachment
 from engine.sessions.cursors import parse_cursor, place
 from engine.sessions.delays import DelayLine
@@ -141,6 +142,7 @@ class Engine:
 
         Raises:
             InvalidRequest: the request breaks its contract; nothing was started.
+            CallerError: what it names is not there, where the pipeline looks that up.
             Overloaded: there are as many sessions as there may be.
             ShuttingDown: the engine is draining.
             JournalFailed: it could not be made durable.
@@ -151,11 +153,40 @@ class Engine:
         options = options or Options()
         self._admit()
         command, warnings = pipeline.parse(data)
+        self._starting += 1
+        try:
+            if isinstance(pipeline, Admitting):
+                command = await pipeline.admit(command, self._admission(owner))
+            record = self._new_record(pipeline, command, warnings, owner, options, session_id)
+            await self.journal.create(record)
+        finally:
+            self._starting -= 1
+        return self._launch(record, View(), command)
+
+    def _admission(self, owner: str) -> Admission:
+        return Admission(
+            owner=owner,
+            journal=self.journal,
+            providers=self.providers,
+            services=self.services,
+            new_id=self.new_id,
+            now=self.now,
+        )
+
+    def _new_record(
+        self,
+        pipeline: AnyPipeline,
+        command: Any,
+        warnings: tuple[str, ...],
+        owner: str,
+        options: Options,
+        session_id: str | None,
+    ) -> SessionRecord:
         now = self.now()
         detached = pipeline.is_detached if options.detached is None else options.detached
-        record = SessionRecord(
+        return SessionRecord(
             session_id=session_id or self.new_id(),
-            protocol=protocol,
+            protocol=pipeline.name,
             owner=owner,
             request_id=options.request_id,
             command=command.model_dump(mode="json", exclude_defaults=True),
@@ -167,12 +198,6 @@ class Engine:
             updated_at=now,
             epochs=(Epoch(name=self._new_epoch(), after_seq=0),),
         )
-        self._starting += 1
-        try:
-            await self.journal.create(record)
-        finally:
-            self._starting -= 1
-        return self._launch(record, View(), command)
 
     def pipeline(self, protocol: str) -> AnyPipeline:
         """Give the pipeline of a word.

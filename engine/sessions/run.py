@@ -25,7 +25,7 @@ from engine.events import (
     PhaseStarted,
     Usage,
 )
-from engine.journal.interface import Document
+from engine.journal.interface import Document, Journal
 from engine.providers.interface import Directory, GenerationRequest, Provider, count_tokens
 from engine.sessions.generating import generate
 from engine.sessions.outcomes import Answer, PartCut
@@ -64,6 +64,21 @@ class Run:
     def owner(self) -> str:
         """Whose session it is."""
         return self._session.record.owner
+
+    @property
+    def journal(self) -> Journal:
+        """Where the engine keeps what lasts; a pipeline keeps documents there, never entries."""
+        return self._session.log.journal
+
+    @property
+    def began_at(self) -> float:
+        """Unix time in seconds at which the session was made; the same after a restart."""
+        return self._session.record.created_at
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a cancel of the whole session was accepted: it ends, and is not brought back."""
+        return self._session.stop is not None
 
     @property
     def limits(self) -> Limits:
