@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from random import Random
+from typing import Any, Protocol
 
 import msgspec
 import trio
@@ -25,6 +26,7 @@ from engine.errors import AntiphonError, JournalFailed, NotFound
 from engine.events import JSON, Completed, Entry, Failed, Part, PartFailed
 from engine.journal.interface import Batch, Commit, Journal
 from engine.journal.memory import MemoryJournal
+from engine.pipelines.interface import AnyPipeline
 from engine.providers.interface import Delta, GenerationRequest, Message
 from engine.sessions.outcomes import PartCut, PartLost
 from engine.sessions.run import Run
@@ -56,12 +58,35 @@ from engine.testing.workload import (
 PATIENCE_S = 600.0
 """Virtual seconds after which a run is stuck: no plan needs half of them."""
 
+OVERSHOOT = 8
+"""Entries that lanes at work may add before they wait: one for each, and milestones."""
 EPOCH_S = 1_700_000_000.0
 """Unix time at the start of every run."""
 
 
 class Planted(Exception):
     """What a part that is a bomb raises: a defect of a pipeline."""
+
+
+class Simulated(AnyPipeline, Protocol):
+    """A pipeline with the provider doubles that it uses, so that these can be looked at."""
+
+    @property
+    def directory(self) -> Any:
+        """What the engine gets for its providers."""
+        ...
+
+    def data(self, place: int) -> JSON:
+        """Give the request of one session."""
+        ...
+
+    def open_calls(self, place: int) -> int:
+        """How many provider calls of a session are open."""
+        ...
+
+    def written(self, place: int) -> dict[str, str]:
+        """Give, for each part that one call alone writes, what its last call gave."""
+        ...
 
 
 class PlanCommand(BaseModel):
@@ -111,6 +136,7 @@ class PlanPipeline:
 
     name = "plan"
     is_detached = False
+    directory = None
 
     def __init__(self, workload: Workload) -> None:
         self.plans = workload.sessions
@@ -120,12 +146,10 @@ class PlanPipeline:
             for phase in session.phases
             for part in phase.parts
         }
-        self.scripts = {
-            (place, part.id): part.scripts
-            for place, session in enumerate(workload.sessions)
-            for phase in session.phases
-            for part in phase.parts
-        }
+
+    def data(self, place: int) -> JSON:
+        """See `Simulated.data`."""
+        return {"place": place}
 
     def parse(self, data: JSON) -> tuple[PlanCommand, tuple[str, ...]]:
         """See `Pipeline.parse`."""
@@ -354,17 +378,23 @@ class Client:
                 )
             )
             simulation.note(self._place, self.record.name, what)
+        simulation.weigh(self._place)
 
 
 # ---- the run ------------------------------------------------------------------------------------
 
 
 class Simulation:
-    """One run of one workload."""
+    """One run of one workload.
 
-    def __init__(self, workload: Workload) -> None:
+    Args:
+        workload: the plan.
+        pipeline: what sessions do; None: what the plan says of their phases.
+    """
+
+    def __init__(self, workload: Workload, pipeline: Simulated | None = None) -> None:
         self.workload = workload
-        self.pipeline = PlanPipeline(workload)
+        self.pipeline: Simulated = pipeline or PlanPipeline(workload)
         self.outcome = Outcome()
         self.witness = WitnessJournal()
         self.journal = self._journal()
@@ -391,6 +421,14 @@ class Simulation:
         shown = f"{what.first_seq}-{what.seq}" if isinstance(what, Entry) else repr(what)
         kind = type(what.event).__name__ if isinstance(what, Entry) else ""
         self.outcome.trace.append((trio.current_time(), f"{place}/{reader}", f"{shown} {kind}"))
+
+    def weigh(self, place: int) -> None:
+        """Check that a session's window is within its bounds (I7)."""
+        log = self.sessions[place].log.statistics()
+        limits = self.workload.limits
+        most = 2 * limits.window_events + OVERSHOOT
+        if log.window_events > most:
+            self.violate("I7", f"{log.window_events} entries in the window, {most} are allowed")
 
     def violate(self, invariant: str, message: str) -> None:
         """Report a broken promise."""
@@ -460,7 +498,7 @@ class Simulation:
     @asynccontextmanager
     async def _open_engine(self) -> AsyncIterator[Engine]:
         async with open_engine(
-            providers=None,  # type: ignore[arg-type]  # the pipeline brings its own
+            providers=self.pipeline.directory,
             pipelines=[self.pipeline],
             journal=self.journal,
             limits=self.workload.limits,
@@ -473,8 +511,8 @@ class Simulation:
         await trio.sleep(plan.starts_s)
         try:
             session = await engine.start(
-                "plan",
-                {"place": place},
+                self.pipeline.name,
+                self.pipeline.data(place),
                 options=Options(
                     detached=plan.detached,
                     deadline_s=plan.deadline_s,
