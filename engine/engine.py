@@ -446,6 +446,8 @@ class Engine:
             Expired: as `record`.
         """
         record = await self.record(session_id, viewer)
+        if reason == "client" and viewer.is_admin and viewer.sub not in ("", record.owner):
+            reason = "admin"
         session = self.sessions.get(session_id)
         if session is not None and not session.has_ended:
             if target:

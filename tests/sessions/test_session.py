@@ -729,3 +729,13 @@ async def test_a_cancel_after_the_end_was_numbered_is_not_the_one_that_did_it(
         assert session.cancel("client") is False
         await session.ended.wait()
         assert session.state == "completed"
+
+
+async def test_an_admins_cancel_of_anothers_session_says_so(autojump_clock: MockClock) -> None:
+    provider = ScriptedProvider([Hang()])
+    async with open_test_engine(writes(provider)) as engine:
+        session = await engine.start("test", {}, owner="ann")
+        await engine.cancel(session.session_id, viewer=Viewer(sub="root", is_admin=True))
+        terminal = (await read_all(engine, session.session_id))[-1].event
+        assert isinstance(terminal, Cancelled)
+        assert terminal.reason == "admin"
