@@ -5,6 +5,9 @@ from __future__ import annotations
 from engine.errors import InvalidRequest
 from engine.journal.interface import SessionRecord
 
+MAX_DIGITS = 18
+"""Of an offset: what fits into 64 bits, and Python itself refuses to read thousands of them."""
+
 
 def format_cursor(epoch: str, seq: int) -> str:
     """Give a cursor in the wire's form."""
@@ -18,7 +21,8 @@ def parse_cursor(text: str) -> tuple[str, int]:
         InvalidRequest: it is not of the form `<epoch>:<seq>`.
     """
     epoch, colon, digits = text.rpartition(":")
-    if not (colon and epoch and digits.isascii() and digits.isdigit()):
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS
+    if not (colon and epoch and is_number):
         raise InvalidRequest(
             f"a cursor has the form <epoch>:<seq>, got {text[:80]!r}",
             [("after", "must be <epoch>:<seq>, as in the last message's epoch and seq")],
