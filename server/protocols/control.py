@@ -16,6 +16,9 @@ from server.protocols.interface import Codec, Start
 MAX_REQUEST_ID = 128
 """Characters."""
 
+MAX_TOKEN_BUDGET = 10**12
+"""Far more than anybody can pay for, and far less than what a journal's integers hold."""
+
 TARGETS = ("prompt_id", "persona_id", "stage", "phase")
 """What a cancel may name."""
 
@@ -129,9 +132,9 @@ def _fault(name: str, value: object) -> tuple[str, str] | None:
     if name == "deadline_s" and not (is_number and value > 0):  # type: ignore[operator]
         return name, "must be a number of seconds above 0"
     if name == "token_budget" and not (
-        isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        isinstance(value, int) and is_number and 1 <= value <= MAX_TOKEN_BUDGET
     ):
-        return name, "must be a whole number of tokens, at least 1"
+        return name, f"must be a whole number of tokens from 1 to {MAX_TOKEN_BUDGET:,}"
     return None
 
 
@@ -162,10 +165,16 @@ def _target(message: JSON) -> JSON | None:
 
 
 def _text(message: JSON, name: str) -> str | None:
-    value = message.get(name)
+    value = _value(message, name)
     if value is not None and not isinstance(value, str):
         raise InvalidRequest(f"{name} must be a string", [(name, "must be a string")])
     return value
+
+
+def _value(message: JSON, name: str) -> object:
+    """Give a field's value, however its key is spelt."""
+    folded = _fold(name)
+    return next((value for key, value in message.items() if _fold(key) == folded), None)
 
 
 def _fold(key: str) -> str:
