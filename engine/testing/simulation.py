@@ -60,6 +60,8 @@ PATIENCE_S = 600.0
 
 OVERSHOOT = 8
 """Entries that lanes at work may add before they wait: one for each, and milestones."""
+SETTLED_S = 2.0
+"""After this time every write of every plan is durable."""
 EPOCH_S = 1_700_000_000.0
 """Unix time at the start of every run."""
 
@@ -402,6 +404,7 @@ class Simulation:
         self.ids: dict[int, str] = {}
         self.clients: dict[int, list[Client]] = {}
         self.late: dict[int, Reader] = {}
+        self.durable: dict[int, Reader] = {}
         self.lives = 1
         self._random = Random(workload.seed)
 
@@ -551,12 +554,22 @@ class Simulation:
             self.violate("I10", f"parts still at work after the end: {sorted(session.parts)}")
 
     async def _read_once_more(self, engine: Engine) -> None:
+        """Read each session from its start, as a late client and as a journal's owner does."""
+        await trio.sleep(SETTLED_S)
         for place, session in self.sessions.items():
-            if not session.has_ended or (session.log.failure is not None):
-                continue
-            client = Client(self, place, ReaderPlan(kind="pull"), "late")
-            self.late[place] = client.record
-            await client.run(engine, session.session_id)
+            if session.has_ended:
+                client = Client(self, place, ReaderPlan(kind="pull"), "late")
+                self.late[place] = client.record
+                await client.run(engine, session.session_id)
+                self.durable[place] = await self._read_journal(session)
+
+    async def _read_journal(self, session: Session) -> Reader:
+        reading = Reading(after_seq=0, epoch=session.log.epoch, has_ended=True)
+        seq = 0
+        while entries := await self.witness.read(session.session_id, seq):
+            reading.sights += [Sight(what=entry, at=entry.at) for entry in entries]
+            seq = entries[-1].seq
+        return Reader(name="the journal", readings=[reading])
 
     def _check(self) -> None:
         for place, session in self.sessions.items():
@@ -564,7 +577,7 @@ class Simulation:
             late = self.late.get(place)
             if late is not None:
                 self.outcome.violations += check_kept(readers, late)
-                readers.append(late)
+                readers += [late, self.durable[place]]
             self.outcome.violations += check_readers(readers)
             self.outcome.violations += check_source(readers, self.pipeline.written(place))
             self.outcome.ends[session.state] += 1
