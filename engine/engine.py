@@ -17,8 +17,8 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -27,7 +27,7 @@ import msgspec
 import trio
 
 from engine.actors.wheel import Wheel
-from engine.errors import Expired, InvalidRequest, NotFound, Overloaded, ShuttingDown
+from engine.errors import Conflict, Expired, InvalidRequest, NotFound, Overloaded, ShuttingDown
 from engine.events import JSON, CancelReason
 from engine.journal.interface import Epoch, Journal, SessionRecord, SessionState
 from engine.journal.memory import MemoryJournal
@@ -39,6 +39,7 @@ from engine.sessions.delays import DelayLine
 from engine.sessions.log import Log
 from engine.sessions.recovery import fold, interrupted_sessions
 from engine.sessions.run import Run
+from engine.sessions.selecting import Pausing, check_indices
 from engine.sessions.session import Session
 from engine.sessions.subscription import Gap, Subscription
 from engine.sessions.view import View
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
     from engine.providers.interface import Directory
 
 _logger = logging.getLogger("antiphon.engine")
+
+
+_ONCE = uuid.UUID("5c0f4d8e-6a55-4d0c-9d5e-0f2f3a1b7c11")
+"""The namespace of the ids that are made of a client's keys; drawn once, and for ever the same."""
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +168,34 @@ class Engine:
             self._starting -= 1
         return self._launch(record, View(), command)
 
+    async def start_once(
+        self,
+        key: str,
+        protocol: str,
+        data: JSON,
+        *,
+        owner: str = "",
+        options: Options | None = None,
+    ) -> SessionRecord:
+        """Start a session, unless this owner has started one with the same key: then give that.
+
+        The key decides the session's id, so two requests at once, two processes, or a crash between
+        the request and its answer still make one session. It is free again when that is forgotten.
+
+        Raises:
+            AntiphonError: as `start`; only the first request of a key is looked at.
+        """
+        session_id = str(uuid.uuid5(_ONCE, repr((protocol, owner, key))))
+        with suppress(NotFound, Expired):
+            return await self.record(session_id)
+        try:
+            session = await self.start(
+                protocol, data, owner=owner, options=options, session_id=session_id
+            )
+        except Conflict:  # another request with this key was faster
+            return await self.record(session_id)
+        return session.record
+
     def _admission(self, owner: str) -> Admission:
         return Admission(
             owner=owner,
@@ -191,7 +224,7 @@ class Engine:
             request_id=options.request_id,
             command=command.model_dump(mode="json", exclude_defaults=True),
             detached=detached,
-            deadline_at=now + self._deadline_s(options),
+            deadline_at=now + self._deadline_s(options, pipeline, command),
             token_budget=options.token_budget,
             warnings=warnings,
             created_at=now,
@@ -222,8 +255,12 @@ class Engine:
     def _new_epoch(self) -> str:
         return f"{self._random.getrandbits(40):010x}"
 
-    def _deadline_s(self, options: Options) -> float:
-        return min(options.deadline_s or self.limits.deadline_s, self.limits.max_deadline_s)
+    def _deadline_s(self, options: Options, pipeline: AnyPipeline, command: Any) -> float:
+        limits = self.limits
+        usual_s = limits.deadline_s
+        if isinstance(pipeline, Pausing):  # the time of people is not the session's
+            usual_s += pipeline.pauses(command) * limits.selection_s
+        return min(options.deadline_s or usual_s, limits.max_deadline_s)
 
     def _admit(self) -> None:
         if self.is_draining:
@@ -455,6 +492,32 @@ class Engine:
             else:
                 session.cancel(reason, message)
         return record
+
+    async def select(
+        self, session_id: str, phase: str, indices: object, *, viewer: Viewer = ANYONE
+    ) -> Sequence[int]:
+        """Choose among the candidates that a session waits with; durable when this returns.
+
+        Args:
+            session_id: which session.
+            phase: whose candidates: the event's `phase`.
+            indices: what is chosen, as the client sent it: a list of indices from 0.
+            viewer: who chooses.
+
+        Raises:
+            NotFound, Expired: as `record`.
+            InvalidRequest: no index, one twice, or one that no candidate has.
+            Conflict: the session does not wait for this choice, or another one came first.
+
+        Cancellation: a choice that was accepted stays accepted.
+        """
+        await self.record(session_id, viewer)
+        chosen = check_indices(indices)
+        session = self.sessions.get(session_id)
+        if session is None:
+            raise Conflict(f"session {session_id} has ended, and takes no selection")
+        await session.select(phase, chosen).wait_end()
+        return chosen
 
     async def delete(self, session_id: str, viewer: Viewer = ANYONE) -> None:
         """Forget a session; a running one is cancelled first.

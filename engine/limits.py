@@ -72,6 +72,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A bar that moves with the text is shown again at most this often."""
     partial_s: float = 0.100
     """A rater's half-written feedback is shown again at most this often."""
+    selection_s: float = 3600.0
+    """How long a person has to choose; then the best candidates are taken (contract 5)."""
     rater_context_tokens: int = 8_000
     """What a rater's request may hold, in tokens; what does not fit is left out and counted."""
     max_template_bytes: int = 256 * KIB

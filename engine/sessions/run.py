@@ -23,12 +23,15 @@ from engine.events import (
     PartCompleted,
     PhaseCompleted,
     PhaseStarted,
+    Selected,
+    SelectionRequired,
     Usage,
 )
 from engine.journal.interface import Document, Journal
 from engine.providers.interface import Directory, GenerationRequest, Provider, count_tokens
 from engine.sessions.generating import generate
 from engine.sessions.outcomes import Answer, PartCut
+from engine.sessions.selecting import Pause
 from engine.sessions.session import RunningPart, Session
 from engine.sessions.view import View
 
@@ -79,6 +82,15 @@ class Run:
     def is_stopped(self) -> bool:
         """Whether a cancel of the whole session was accepted: it ends, and is not brought back."""
         return self._session.stop is not None
+
+    @property
+    def created_at(self) -> float:
+        """When the session was started: Unix time in seconds."""
+        return self._session.record.created_at
+
+    def now(self) -> float:
+        """Give Unix time in seconds, as the log's entries have it."""
+        return self._session.log.now()
 
     @property
     def limits(self) -> Limits:
@@ -239,6 +251,68 @@ class Run:
             return await generate(self._session, hidden, request, provider, is_hidden=True)
         async with self._running(part):
             return await generate(self._session, hidden, request, provider, is_hidden=True)
+
+    # ---- asking a person -------------------------------------------------------------------------
+
+    async def wait_selection(
+        self,
+        phase: str,
+        candidates: list[JSON],
+        *,
+        expires_in_s: float,
+        best: list[int],
+        progress_percent: float | None = None,
+    ) -> list[int]:
+        """Pause until a person has chosen among the candidates, or until the time is over.
+
+        A choice that the log has is given at once, and a pause that a restart interrupted goes on
+        with its candidates and the time that is left, even if that is none.
+
+        Args:
+            phase: whose candidates they are.
+            candidates: what there is to choose from; at least one.
+            expires_in_s: how long a person has, counted from now.
+            best: what is taken when the time is over.
+            progress_percent: where the bar is once the choice is made.
+
+        Returns: the indices, in the order in which they were said.
+
+        Raises:
+            JournalFailed: question or choice could not be made durable.
+
+        Cancellation: the pause is over; a choice that came meanwhile is refused.
+        """
+        earlier = self.view.selected.get(phase)
+        if earlier is not None:
+            return list(earlier.selected_indices)
+        waiting = self.view.waiting
+        is_new = waiting is None or waiting.phase != phase
+        if waiting is None or waiting.phase != phase:
+            waiting = SelectionRequired(
+                phase=phase, candidates=candidates, expires_at=self.now() + expires_in_s
+            )
+        pause = self._session.pause = Pause(phase, len(waiting.candidates))
+        try:
+            if is_new:
+                await self.emit(waiting)
+            with trio.move_on_after(max(0.0, waiting.expires_at - self.now())):
+                await pause.wait_choice()
+            # Of a choice and the end of the time in one moment, the choice counts.
+            choice = best if pause.choice is None else pause.choice
+            self._session.pause = None  # from here on there is nothing to choose
+            await self.emit(
+                Selected(
+                    phase=phase,
+                    selected_indices=choice,
+                    by="expiry" if pause.choice is None else "client",
+                    progress_percent=progress_percent,
+                )
+            )
+            pause.settle()
+            return choice
+        finally:
+            self._session.pause = None
+            pause.end()
 
     # ---- remembering -----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import trio
 
-from engine.errors import AntiphonError, Escalated, JournalFailed, NotFound
+from engine.errors import AntiphonError, Conflict, Escalated, JournalFailed, NotFound
 from engine.events import (
     JSON,
     Attempt,
@@ -34,6 +34,7 @@ from engine.sessions.budget import Budget
 from engine.sessions.log import Log, size_of
 from engine.sessions.outcomes import PartCut
 from engine.sessions.outlet import Outlet
+from engine.sessions.selecting import Pause
 from engine.sessions.states import ENDED, advance, step_of
 from engine.sessions.stopping import Stop
 from engine.sessions.usage import UsageBook
@@ -97,6 +98,8 @@ class Session:
         """The accepted cancel of the whole session."""
         self.parts: dict[str, RunningPart] = {}
         """The parts at work, by id."""
+        self.pause: Pause | None = None
+        """The wait for a person's choice, while there is one."""
         self.ended = trio.Event()
         """Set when the terminal event is in the log, or the session was set aside."""
         self.started_at = trio.current_time()
@@ -259,6 +262,29 @@ class Session:
                 count += 1
                 self.stop_part(running)
         return count
+
+    def select(self, phase: str, indices: list[int]) -> Pause:
+        """Take a person's choice among the candidates of a phase; `Pause.wait_end` tells its end.
+
+        Accepted at once, or refused: of two choices the first one counts.
+
+        Args:
+            phase: whose candidates.
+            indices: as `check_indices` gave them.
+
+        Raises:
+            Conflict: the session does not wait for this choice. InvalidRequest: an index is
+                beyond the candidates.
+        """
+        pause = self.pause
+        if self.stop is not None or self.is_set_aside:
+            raise Conflict("this session is being stopped, and takes no selection")
+        # Not before the question can be seen: it is in the view when it is durable.
+        if pause is None or self.log.view.waiting is None or pause.phase != phase:
+            waits_for = f", but for {pause.phase}" if pause is not None else ""
+            raise Conflict(f"this session does not wait for a selection for {phase}{waits_for}")
+        pause.choose(indices)
+        return pause
 
     def set_aside(self) -> None:
         """Stop working without ending: the journal has it, and it goes on elsewhere or later."""

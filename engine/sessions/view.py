@@ -82,6 +82,7 @@ class View:
         "phase",
         "phases",
         "progress_percent",
+        "selected",
         "seq",
         "terminal",
         "terminal_entry",
@@ -100,6 +101,8 @@ class View:
         """By part id, in the order in which they were first heard of."""
         self.waiting: SelectionRequired | None = None
         """The selection that the session waits for."""
+        self.selected: dict[str, Selected] = {}
+        """The choices that were made, by phase."""
         self.terminal: Terminal | None = None
         self.terminal_entry: Entry | None = None
 
@@ -162,6 +165,7 @@ class View:
             case Selected():
                 self._advance(event.phase, event.progress_percent)
                 self.waiting = None
+                self.selected[event.phase] = event
             case Completed() | Failed() | Cancelled():
                 self.terminal, self.terminal_entry = event, entry
                 self.waiting = None
