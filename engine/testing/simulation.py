@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from engine.engine import Engine, Options, open_engine
 from engine.errors import AntiphonError, JournalFailed, NotFound
 from engine.events import JSON, Completed, Entry, Failed, Part, PartFailed
-from engine.journal.interface import Batch, Commit, Journal
+from engine.journal.interface import ENDED, Batch, Commit, Journal, SessionState
 from engine.journal.memory import MemoryJournal
 from engine.pipelines.interface import AnyPipeline
 from engine.providers.interface import Delta, GenerationRequest, Message
@@ -405,6 +405,7 @@ class Simulation:
         self.clients: dict[int, list[Client]] = {}
         self.late: dict[int, Reader] = {}
         self.durable: dict[int, Reader] = {}
+        self.states: dict[int, SessionState] = {}
         self.lives = 1
         self._random = Random(workload.seed)
 
@@ -557,7 +558,8 @@ class Simulation:
         """Read each session from its start, as a late client and as a journal's owner does."""
         await trio.sleep(SETTLED_S)
         for place, session in self.sessions.items():
-            if session.has_ended:
+            self.states[place] = (await engine.record(session.session_id)).state
+            if self.states[place] in ENDED:
                 client = Client(self, place, ReaderPlan(kind="pull"), "late")
                 self.late[place] = client.record
                 await client.run(engine, session.session_id)
@@ -580,6 +582,7 @@ class Simulation:
                 readers += [late, self.durable[place]]
             self.outcome.violations += check_readers(readers)
             self.outcome.violations += check_source(readers, self.pipeline.written(place))
-            self.outcome.ends[session.state] += 1
-            if not session.has_ended:
+            state = self.states.get(place, session.state)
+            self.outcome.ends[state] += 1
+            if state not in ENDED:
                 self.violate("I3", f"session {place} has not ended")
