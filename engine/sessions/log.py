@@ -257,8 +257,11 @@ class Log:
             raise
 
     def _settle(self) -> None:
-        while self._pending and self._pending[0][1].is_done:
-            self._pending.popleft()
+        try:
+            while self._pending and self._pending[0][1].is_done:
+                self._pending.popleft()
+        except JournalFailed as error:  # a later one's, which its own task raises; these are due
+            self.failure = error
         upto = self._pending[0][0] - 1 if self._pending else self.head
         if upto > self.visible:
             self._publish(upto)

@@ -40,3 +40,9 @@ def test_one_seed_is_one_run(seed: int) -> None:
     first = simulate(make_workload(seed)).trace
     assert first
     assert all(simulate(make_workload(seed)).trace == first for _ in range(5))
+
+
+@pytest.mark.parametrize("seed", [5742, 6882])
+def test_a_seed_that_found_a_defect_stays_green(seed: int) -> None:
+    """Two milestones on their way: the first is durable and shown, though the second fails."""
+    assert simulate(make_workload(seed)).violations == []
