@@ -57,6 +57,10 @@ class Http11(h11.Connection):
         self._method = event.method
         if event.http_version >= b"2":
             raise h11.RemoteProtocolError("only HTTP/1.1 is served here", error_status_hint=505)
+        for name, value in event.headers:
+            # wsproto decodes these as ASCII, and would raise what is nobody's HTTP error.
+            if name.startswith(b"sec-websocket-") and not value.isascii():
+                raise h11.RemoteProtocolError("a WebSocket header is not ASCII")
         return _without_extras(event)
 
     def send(self, event: h11.Event) -> bytes | None:  # type: ignore[override]  # h11's overloads

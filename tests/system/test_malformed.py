@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import trio
+from hypercorn.protocol.ws_stream import Handshake
 
 from server.connection import MIB, ConnectionLimits
 from tests.system.peers import KEY, UPGRADE, masked, serving, text
@@ -58,7 +59,7 @@ HTTP = [
     Case("an upgrade in HTTP/1.0", ((UPGRADE % b"/echo").replace(b"/1.1", b"/1.0"),), b"400"),
     Case("an upgrade that posts", ((UPGRADE % b"/echo").replace(b"GET", b"POST"),), b"200"),
     Case("a header beyond ASCII", (upgrade(Connection=b"Upgr\xe4de"),), b"405"),
-    Case("a protocol beyond ASCII", (upgrade(Sec_WebSocket_Protocol=b"\xff"),), b""),
+    Case("a protocol beyond ASCII", (upgrade(Sec_WebSocket_Protocol=b"\xff"),), b"400"),
     Case("garbage", (bytes(range(256)) * 4,), b"400"),
     Case("TLS to a plain port", (bytes.fromhex("16030100f8010000f40303") + b"\0" * 99,), b"400"),
     Case("a head without an end", (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 9000,), b"431"),
@@ -156,12 +157,15 @@ async def test_server_after_every_malformed_input() -> None:
         assert served.connections.statistics().total == len(HTTP + FRAMES) + 1
 
 
-async def test_connection_that_breaks_inside(caplog: pytest.LogCaptureFixture) -> None:
+async def test_connection_that_breaks_inside(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing escapes a connection: what goes wrong inside is logged, and closes it alone."""
     async with serving(make_app(), limits=LIMITS) as served:
         async with served.peer() as peer:
-            with caplog.at_level(logging.WARNING):
-                await peer.send(upgrade(Sec_WebSocket_Protocol=b"\xff"))
+            with caplog.at_level(logging.WARNING), monkeypatch.context() as patch:
+                patch.delattr(Handshake, "is_valid")  # a defect in the parser under us
+                await peer.send(upgrade())
                 assert await peer.rest() == b""
         assert "a connection broke and was closed" in caplog.text
         await served.answers()
