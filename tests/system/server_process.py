@@ -111,7 +111,10 @@ class ServerProcess:
     async def talk(self, path: str = "/stream") -> AsyncIterator[Talk]:
         """Open a WebSocket."""
         async with open_websocket_url(f"ws://127.0.0.1:{self.port}{path}") as connection:
-            yield Talk(connection)
+            try:
+                yield Talk(connection)
+            finally:  # trio-websocket leaves the socket open where the server closed first
+                await trio.aclose_forcefully(connection._stream)
 
     async def _wait_ready(self) -> None:
         assert self.process.stdout is not None
