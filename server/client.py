@@ -222,6 +222,8 @@ class Stream:
         """Connections after the first one."""
         self.repeats = 0
         """Messages that the server sent again, and that were dropped."""
+        self.holes = 0
+        """Connections that were given up because something was missing."""
         self._wants_snapshot = snapshot
         self._is_cancelled = False
         self._has_asked = False  # the request left, and nothing came back yet
@@ -286,7 +288,10 @@ class Stream:
                         f"{self._client.url}{self._path} answered {error.status_code}"
                     ) from None
                 why = f"it answered {error.status_code}"
-            except (*_LOST, _Broken) as error:
+            except _Broken as error:
+                self.holes += 1
+                why = str(error)
+            except _LOST as error:
                 why = str(error) or type(error).__name__
             if self._has_asked:
                 raise Unsure(f"{self._client.url} was lost before it answered: {why}")
@@ -366,8 +371,8 @@ class Stream:
     async def _refused(self, message: Message) -> bool:
         if message.get("code") != "shutting_down":
             raise Refused(message)
-        self._has_asked = False  # nothing was started: it may be asked again, elsewhere or later
-        raise _Broken("the server is stopping")
+        self._has_asked = False  # nothing was started: it may be asked again, here or elsewhere
+        raise ConnectionClosed(None)
 
     def _follows(self, message: Message) -> bool:
         """Whether a message is the next one; False: it was given out before.
