@@ -48,10 +48,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     readers: int = 3
     """Readers of a session besides the one that starts it."""
     seed: int = 1
-    cuts: float = 0.6
+    cuts: float = 0.5
     """How many of the connections are cut."""
     crashes: int = 2
-    """Ends of the server in a round, by turns kill -9 and SIGTERM."""
+    """Ends of the server in a round."""
+    ends: tuple[Literal["kill", "drain"], ...] = ("kill", "drain")
+    """How the server ends, by turns: kill -9 or SIGTERM."""
     fault: Fault | None = None
     """A fault to be planted into one reader's messages: the checker has to find it."""
 
@@ -66,6 +68,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     crashes: int
     resumes: int
     attempts: int
+    longest_drain_s: float
     states: dict[str, int]
     lost: list[str]
     doubled: list[str]
@@ -256,10 +259,10 @@ class Reader:
         self._port = port
         self._rng = rng
         self._how = how
-        self._pace_s = rng.choice((0.0, 0.0, 0.005, 0.03, 0.1))
+        self._pace_s = rng.choice((0.0, 0.0, 0.002, 0.01, 0.03))
 
     async def read(self, session_id: str) -> None:
-        await trio.sleep(self._rng.random() * 3)
+        await trio.sleep(self._rng.random() * 2)
         if self._how == "sse":
             await self.take_all(self._events(session_id))
             return
@@ -325,6 +328,7 @@ class Checker:
         self.readers: list[Reader] = []
         self.states: Counter[str] = Counter()
         self.crashes = 0
+        self.drains_s: list[float] = []
         self._cutter = Cutter(server.port, random.Random(plan.seed), plan.cuts)
         self._client: Client
         self._followed: dict[str, list[Reader]] = {}
@@ -350,7 +354,7 @@ class Checker:
         async with trio.open_nursery() as nursery:
             for index in range(self.plan.sessions):
                 nursery.start_soon(self._session, f"round {number} session {index}", nursery)
-            nursery.start_soon(self._crash, number)
+            nursery.start_soon(self._crash)
         for session_id, readers in self._followed.items():
             shown = await wait_ended(self.server.port, session_id)
             self.states[shown["state"]] += 1
@@ -393,16 +397,20 @@ class Checker:
         self.readers.append(reader)
         return reader
 
-    async def _crash(self, number: int) -> None:
+    async def _crash(self) -> None:
         """End the server in the middle of it all, and start it again."""
         for _ in range(self.plan.crashes):
-            await trio.sleep(self.rng.uniform(0.5, 4.0))
+            await trio.sleep(self.rng.uniform(0.3, 2.5))
+            how = self.plan.ends[self.crashes % len(self.plan.ends)]
             self.crashes += 1
-            if self.crashes % 2:
+            began = trio.current_time()
+            if how == "kill":
                 await self.server.kill()
             else:
                 self.server.terminate()
-                await self.server.wait()
+                code = await self.server.wait()
+                self.drains_s.append(trio.current_time() - began)
+                assert code == 0, f"the drain ended with {code}"
             await self.server.start()
 
     async def _log(self, session_id: str) -> dict[int, Message]:
@@ -425,6 +433,7 @@ class Checker:
             crashes=self.crashes,
             resumes=sum(each.resumes for each in observers),
             attempts=sum(each.attempts for each in observers),
+            longest_drain_s=max(self.drains_s, default=0.0),
             states=dict(self.states),
             lost=[text for each in observers for text in each.lost],
             doubled=[text for each in observers for text in each.doubled],
@@ -435,12 +444,12 @@ class Checker:
 
 SETTINGS: dict[str, object] = {
     "sim_ttft_ms": 30,
-    "sim_tokens_per_s": 60,
+    "sim_tokens_per_s": 90,
     "sim_output_tokens": 40,
     "drain_s": 0.5,
     "grace_s": 6,
 }
-"""A session takes 2 to 5 s, so that crashes and cuts meet it in its middle."""
+"""A session takes 1 to 4 s, so that crashes and cuts meet it in its middle."""
 
 
 async def check(plan: Plan, data: Path) -> Report:
