@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -126,18 +126,10 @@ class Client:
         Cancellation: the goodbye is still said, within a second.
         """
         with trio.fail_after(CONNECT_S):
-            stream = await self._dial()
+            stream = _Watched(await self._dial())
         try:
             async with trio.open_nursery() as nursery:
-                with trio.fail_after(CONNECT_S):
-                    connection = await wrap_client_stream(
-                        nursery,
-                        stream,
-                        self._netloc,
-                        self._base + path,
-                        extra_headers=self._headers,
-                        max_message_size=MAX_MESSAGE_BYTES,
-                    )
+                connection = await self._upgrade(nursery, stream, path)
                 try:
                     yield connection
                 finally:
@@ -148,6 +140,24 @@ class Client:
             raise _only(group) from None
         finally:
             await trio.aclose_forcefully(stream)
+
+    async def _upgrade(
+        self, nursery: trio.Nursery, stream: _Watched, path: str
+    ) -> WebSocketConnection:
+        with trio.fail_after(CONNECT_S), trio.CancelScope() as opening:
+            stream.on_end = opening.cancel
+            connection = await wrap_client_stream(
+                nursery,
+                stream,  # type: ignore[arg-type]  # any stream will do
+                self._netloc,
+                self._base + path,
+                extra_headers=self._headers,
+                max_message_size=MAX_MESSAGE_BYTES,
+            )
+        if opening.cancelled_caught:
+            raise HandshakeError("the connection was closed before the upgrade was answered")
+        stream.on_end = None
+        return connection
 
     async def _dial(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
         if self._is_secure:
@@ -179,6 +189,32 @@ class Client:
         stream = Stream(self, path, session_id=session_id, after=after, snapshot=snapshot)
         async with _opened(stream):
             yield stream
+
+
+class _Watched(trio.abc.Stream):
+    """A stream that tells of its end: trio-websocket waits for ever for an answer that is lost."""
+
+    def __init__(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
+        self.on_end: Callable[[], object] | None = None
+        self._stream = stream
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            data = b""
+        if not data and self.on_end is not None:
+            self.on_end()
+        return data
 
 
 @asynccontextmanager

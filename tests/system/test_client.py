@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import trio
-from trio_websocket import WebSocketConnection
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
 from server import client as client_module
 from server.client import Client, Fold, Refused, Unreachable, Unsure
@@ -67,6 +68,34 @@ async def test_connection_lost_during_connect() -> None:
     messages, stream = await follow(Script(log, reject, dies, play_until(5), reject, play_all))
     assert messages == log
     assert stream.reconnects == 4
+
+
+async def test_server_that_dies_before_it_answers_the_upgrade_is_left_at_once() -> None:
+    """What is lost in mid-handshake is tried again after the backoff, not after a time-out."""
+    log = make_log(COUNT)
+    tries = 0
+
+    async def dies_at_first(stream: trio.SocketStream) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            await stream.receive_some()
+            await stream.aclose()
+            return
+        async with trio.open_nursery() as nursery:
+            request = await wrap_server_stream(nursery, stream)
+            with suppress(ConnectionClosed):
+                await play_all(await request.accept(), Script(log))
+
+    with trio.fail_after(3):
+        async with trio.open_nursery() as nursery:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, dies_at_first, listeners)
+            port = listeners[0].socket.getsockname()[1]
+            async with Client(f"http://127.0.0.1:{port}").follow("/stream", "s1") as stream:
+                assert [message async for message in stream] == log
+            nursery.cancel_scope.cancel()
+    assert tries == 4
 
 
 async def test_server_restarts_between_two_connections() -> None:
