@@ -4,6 +4,7 @@ The only door: what a server or an application imports, it imports from here.
 """
 
 from engine.actors import Wheel
+from engine.commands.persona import Characteristics, Persona
 from engine.engine import ANYONE, Engine, Options, Picture, Viewer, open_engine
 from engine.errors import (
     AntiphonError,
@@ -66,8 +67,8 @@ from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
 from engine.limits import Limits
 from engine.pipelines import all_pipelines
+from engine.pipelines.persona import Conversations, Personas, exchange_turns
 from engine.providers import Providers, SimSettings, provider_configs
-from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
 from engine.sessions.cursors import format_cursor, parse_cursor
 from engine.sessions.outcomes import Answer, PartCut, PartLost
 from engine.sessions.run import Run
@@ -93,9 +94,6 @@ __all__ = [
     "Gap",
     "View",
     "PartView",
-    "find_at_rest",
-    "read_at_rest",
-    "cancel_at_rest",
     "format_cursor",
     "parse_cursor",
     "Limits",
@@ -104,6 +102,11 @@ __all__ = [
     "MemoryJournal",
     "SqliteJournal",
     "all_pipelines",
+    "Persona",
+    "Characteristics",
+    "Personas",
+    "Conversations",
+    "exchange_turns",
     "Providers",
     "provider_configs",
     "SimSettings",
