@@ -13,14 +13,17 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from engine import (
+    Conversations,
     Engine,
     Journal,
     Limits,
     MemoryJournal,
+    Personas,
     Providers,
     SimSettings,
     SqliteJournal,
@@ -56,6 +59,7 @@ async def open_everything(settings: Settings) -> AsyncIterator[Engine]:
             pipelines=all_pipelines(),
             journal=journal,
             limits=limits,
+            services=open_services(settings, journal),
         ) as engine,
     ):
         yield engine
@@ -104,6 +108,20 @@ async def _serve_sockets(
         scope.cancel(reason="all sockets are closed")
 
 
+def open_services(settings: Settings, journal: Journal) -> dict[str, Any]:
+    """Give what pipelines get by name.
+
+    Raises:
+        TemplateBroken: one of the operator's personas is not right; the message names its file.
+    """
+    personas = Personas(journal, folder=Path(settings.data) / "personas")
+    return {
+        "personas": personas,
+        "persona_prompts": personas.system_prompt,
+        "conversations": Conversations(journal),
+    }
+
+
 @asynccontextmanager
 async def open_journal(settings: Settings, limits: Limits) -> AsyncIterator[Journal]:
     """Open the journal; its writer runs inside the block.
@@ -114,16 +132,12 @@ async def open_journal(settings: Settings, limits: Limits) -> AsyncIterator[Jour
     if settings.journal == "memory":
         yield MemoryJournal(limits)
         return
-    journal = SqliteJournal(journal_path(settings), limits)
+    path = Path(settings.data) / "journal.sqlite3"
+    journal = SqliteJournal(path, limits)
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run)
         yield journal
         nursery.cancel_scope.cancel()
-
-
-def journal_path(settings: Settings) -> Path:
-    """Give the journal's file."""
-    return Path(settings.data) / "journal.sqlite3"
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ async def list_sessions(hub: Hub, viewer: Viewer, query: Mapping[str, str]) -> J
         limit=_limit(query.get("limit", "50")),
         cursor=query.get("cursor") or None,
     )
-    return {"sessions": [record_json(record) for record in records], "cursor": cursor}
+    return {"sessions": [_record_json(record) for record in records], "cursor": cursor}
 
 
 async def show_session(hub: Hub, viewer: Viewer, session_id: str) -> JSON:
@@ -45,7 +45,7 @@ async def show_session(hub: Hub, viewer: Viewer, session_id: str) -> JSON:
     view = picture.view
     terminal = _terminal(hub, picture)
     return {
-        **record_json(picture.record),
+        **_record_json(picture.record),
         "epoch": picture.epoch,
         "seq": view.seq,
         "phase": view.phase,
@@ -105,8 +105,7 @@ def _terminal(hub: Hub, picture: Picture) -> JSON | None:
     return None if entry is None else hub.encoder(picture.record).fields(entry)
 
 
-def record_json(record: SessionRecord) -> JSON:
-    """Give what a list shows of a session."""
+def _record_json(record: SessionRecord) -> JSON:
     return {
         "session_id": record.session_id,
         "protocol": record.protocol,
@@ -114,12 +113,13 @@ def record_json(record: SessionRecord) -> JSON:
         "owner": record.owner,
         "request_id": record.request_id,
         "detached": record.detached,
-        "created_at": _iso(record.created_at),
-        "updated_at": _iso(record.updated_at),
+        "created_at": iso(record.created_at),
+        "updated_at": iso(record.updated_at),
     }
 
 
-def _iso(at: float) -> str:
+def iso(at: float) -> str:
+    """Give a Unix time as ISO 8601, in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 

@@ -2,8 +2,9 @@
 
 from server.protocols.generate import GenerateCodec
 from server.protocols.interface import Codec
+from server.protocols.persona import PersonaCodec
 
 
 def all_codecs() -> tuple[Codec, ...]:
     """Give one codec for each protocol that is served."""
-    return (GenerateCodec(),)
+    return (GenerateCodec(), PersonaCodec())
