@@ -69,6 +69,7 @@ from engine.limits import Limits
 from engine.pipelines import all_pipelines
 from engine.pipelines.persona import Conversations, Personas, exchange_turns
 from engine.providers import Providers, SimSettings, provider_configs
+from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
 from engine.sessions.cursors import format_cursor, parse_cursor
 from engine.sessions.outcomes import Answer, PartCut, PartLost
 from engine.sessions.run import Run
@@ -94,6 +95,9 @@ __all__ = [
     "Gap",
     "View",
     "PartView",
+    "find_at_rest",
+    "read_at_rest",
+    "cancel_at_rest",
     "format_cursor",
     "parse_cursor",
     "Limits",

@@ -84,6 +84,92 @@ def generate(config: Path | None, url: str | None, demo: bool | None, **options:
     sys.exit(run(settings, **options))
 
 
+def _place_options(command: Any) -> Any:
+    """Give a command that looks at sessions what says where they are, and in which form."""
+    for option in (
+        click.option("--config", type=click.Path(path_type=Path), help="The settings' file."),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
+        click.option("--data", help="The folder of a journal that no server uses just now."),
+        click.option("--url", help="A running server; its token is in ANTIPHON_TOKEN."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.option(
+    "--state", type=click.Choice(["queued", "running", "completed", "failed", "cancelled"])
+)
+@click.option("--protocol", help="generate, content, rater, persona or exhibition.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--cursor", help="Go on after an earlier page.")
+@_place_options
+def sessions(
+    url: str | None, data: str | None, config: Path | None, as_json: bool, **query: Any
+) -> None:
+    """List sessions, the newest first."""
+    from server.commands.sessions import list_sessions
+
+    wanted = {name: str(value) for name, value in query.items() if value is not None}
+    sys.exit(list_sessions(_load({"url": url, "data": data}, config), wanted, as_json=as_json))
+
+
+@main.command()
+@click.argument("session_id", metavar="ID")
+@click.option("--after", metavar="E:S", help="Go on after this cursor, <epoch>:<seq>.")
+@_place_options
+def tail(
+    session_id: str,
+    after: str | None,
+    url: str | None,
+    data: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Show a session's messages, and follow it to its end."""
+    from server.commands.sessions import tail
+
+    settings = _load({"url": url, "data": data}, config)
+    sys.exit(tail(settings, session_id, after, as_json=as_json))
+
+
+@main.command()
+@click.argument("session_id", metavar="ID")
+@_place_options
+def cancel(
+    session_id: str, url: str | None, data: str | None, config: Path | None, as_json: bool
+) -> None:
+    """Cancel a session."""
+    from server.commands.sessions import cancel
+
+    sys.exit(cancel(_load({"url": url, "data": data}, config), session_id, as_json=as_json))
+
+
+@main.command()
+@click.argument("session_id", metavar="ID")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="2 is twice as fast; 0 is without a pause.",
+)
+@_place_options
+def replay(
+    session_id: str,
+    speed: float,
+    url: str | None,
+    data: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Show a session again, at the pace at which it was written."""
+    from server.commands.sessions import replay
+
+    settings = _load({"url": url, "data": data}, config)
+    sys.exit(replay(settings, session_id, speed, as_json=as_json))
+
+
 @main.command()
 @_setting_options(only=("host", "port", "data", "journal", "demo"))
 def doctor(config: Path | None, **flags: Any) -> None:

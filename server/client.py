@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -126,18 +126,10 @@ class Client:
         Cancellation: the goodbye is still said, within a second.
         """
         with trio.fail_after(CONNECT_S):
-            stream = await self._dial()
+            stream = _Watched(await self._dial())
         try:
             async with trio.open_nursery() as nursery:
-                with trio.fail_after(CONNECT_S):
-                    connection = await wrap_client_stream(
-                        nursery,
-                        stream,
-                        self._netloc,
-                        self._base + path,
-                        extra_headers=self._headers,
-                        max_message_size=MAX_MESSAGE_BYTES,
-                    )
+                connection = await self._upgrade(nursery, stream, path)
                 try:
                     yield connection
                 finally:
@@ -148,6 +140,24 @@ class Client:
             raise _only(group) from None
         finally:
             await trio.aclose_forcefully(stream)
+
+    async def _upgrade(
+        self, nursery: trio.Nursery, stream: _Watched, path: str
+    ) -> WebSocketConnection:
+        with trio.fail_after(CONNECT_S), trio.CancelScope() as opening:
+            stream.on_end = opening.cancel
+            connection = await wrap_client_stream(
+                nursery,
+                stream,  # type: ignore[arg-type]  # any stream will do
+                self._netloc,
+                self._base + path,
+                extra_headers=self._headers,
+                max_message_size=MAX_MESSAGE_BYTES,
+            )
+        if opening.cancelled_caught:
+            raise HandshakeError("the connection was closed before the upgrade was answered")
+        stream.on_end = None
+        return connection
 
     async def _dial(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
         if self._is_secure:
@@ -179,6 +189,32 @@ class Client:
         stream = Stream(self, path, session_id=session_id, after=after, snapshot=snapshot)
         async with _opened(stream):
             yield stream
+
+
+class _Watched(trio.abc.Stream):
+    """A stream that tells of its end: trio-websocket waits for ever for an answer that is lost."""
+
+    def __init__(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
+        self.on_end: Callable[[], object] | None = None
+        self._stream = stream
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            data = b""
+        if not data and self.on_end is not None:
+            self.on_end()
+        return data
 
 
 @asynccontextmanager
@@ -222,6 +258,8 @@ class Stream:
         """Connections after the first one."""
         self.repeats = 0
         """Messages that the server sent again, and that were dropped."""
+        self.holes = 0
+        """Connections that were given up because something was missing."""
         self._wants_snapshot = snapshot
         self._is_cancelled = False
         self._has_asked = False  # the request left, and nothing came back yet
@@ -286,7 +324,10 @@ class Stream:
                         f"{self._client.url}{self._path} answered {error.status_code}"
                     ) from None
                 why = f"it answered {error.status_code}"
-            except (*_LOST, _Broken) as error:
+            except _Broken as error:
+                self.holes += 1
+                why = str(error)
+            except _LOST as error:
                 why = str(error) or type(error).__name__
             if self._has_asked:
                 raise Unsure(f"{self._client.url} was lost before it answered: {why}")
@@ -366,8 +407,8 @@ class Stream:
     async def _refused(self, message: Message) -> bool:
         if message.get("code") != "shutting_down":
             raise Refused(message)
-        self._has_asked = False  # nothing was started: it may be asked again, elsewhere or later
-        raise _Broken("the server is stopping")
+        self._has_asked = False  # nothing was started: it may be asked again, here or elsewhere
+        raise ConnectionClosed(None)
 
     def _follows(self, message: Message) -> bool:
         """Whether a message is the next one; False: it was given out before.

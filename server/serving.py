@@ -132,12 +132,16 @@ async def open_journal(settings: Settings, limits: Limits) -> AsyncIterator[Jour
     if settings.journal == "memory":
         yield MemoryJournal(limits)
         return
-    path = Path(settings.data) / "journal.sqlite3"
-    journal = SqliteJournal(path, limits)
+    journal = SqliteJournal(journal_path(settings), limits)
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run)
         yield journal
         nursery.cancel_scope.cancel()
+
+
+def journal_path(settings: Settings) -> Path:
+    """Give the journal's file."""
+    return Path(settings.data) / "journal.sqlite3"
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ async def list_sessions(hub: Hub, viewer: Viewer, query: Mapping[str, str]) -> J
         limit=_limit(query.get("limit", "50")),
         cursor=query.get("cursor") or None,
     )
-    return {"sessions": [_record_json(record) for record in records], "cursor": cursor}
+    return {"sessions": [record_json(record) for record in records], "cursor": cursor}
 
 
 async def show_session(hub: Hub, viewer: Viewer, session_id: str) -> JSON:
@@ -45,7 +45,7 @@ async def show_session(hub: Hub, viewer: Viewer, session_id: str) -> JSON:
     view = picture.view
     terminal = _terminal(hub, picture)
     return {
-        **_record_json(picture.record),
+        **record_json(picture.record),
         "epoch": picture.epoch,
         "seq": view.seq,
         "phase": view.phase,
@@ -105,7 +105,8 @@ def _terminal(hub: Hub, picture: Picture) -> JSON | None:
     return None if entry is None else hub.encoder(picture.record).fields(entry)
 
 
-def _record_json(record: SessionRecord) -> JSON:
+def record_json(record: SessionRecord) -> JSON:
+    """Give what a list shows of a session."""
     return {
         "session_id": record.session_id,
         "protocol": record.protocol,
