@@ -27,7 +27,7 @@ import msgspec
 import trio
 
 from engine.actors.wheel import Wheel
-from engine.errors import Conflict, Expired, InvalidRequest, NotFound, Overloaded, ShuttingDown
+from engine.errors import Conflict, Expired, InvalidRequest, NotFound, ShuttingDown
 from engine.events import JSON, CancelReason
 from engine.journal.interface import Epoch, Journal, SessionRecord, SessionState
 from engine.journal.memory import MemoryJournal
@@ -41,6 +41,7 @@ from engine.sessions.recovery import fold, interrupted_sessions
 from engine.sessions.run import Run
 from engine.sessions.selecting import Pausing, check_indices
 from engine.sessions.session import Session
+from engine.sessions.slots import Slots
 from engine.sessions.subscription import Gap, Subscription
 from engine.sessions.view import View
 from engine.supervision import Backoff, ChildSpec, Supervisor, open_supervisor
@@ -123,7 +124,7 @@ class Engine:
         self._logs: WeakValueDictionary[str, Log] = WeakValueDictionary()
         self._nursery: trio.Nursery | None = None
         self._clock_offset = unix_now() - trio.current_time()
-        self._starting = 0
+        self._slots = Slots(limits.max_sessions, limits.max_sessions_per_owner)
 
     # ---- starting --------------------------------------------------------------------------------
 
@@ -149,6 +150,7 @@ class Engine:
             InvalidRequest: the request breaks its contract; nothing was started.
             CallerError: what it names is not there, where the pipeline looks that up.
             Overloaded: there are as many sessions as there may be.
+            RateLimited: the owner has as many as one may have.
             ShuttingDown: the engine is draining.
             JournalFailed: it could not be made durable.
 
@@ -156,17 +158,18 @@ class Engine:
         """
         pipeline = self.pipeline(protocol)
         options = options or Options()
-        self._admit()
+        self._admit(owner)
         command, warnings = pipeline.parse(data)
-        self._starting += 1
+        self._slots.take(owner)
         try:
             if isinstance(pipeline, Admitting):
                 command = await pipeline.admit(command, self._admission(owner))
             record = self._new_record(pipeline, command, warnings, owner, options, session_id)
             await self.journal.create(record)
-        finally:
-            self._starting -= 1
-        return self._launch(record, View(), command)
+            return self._launch(record, View(), command)
+        except BaseException:
+            self._slots.give_back(owner)
+            raise
 
     async def start_once(
         self,
@@ -262,14 +265,10 @@ class Engine:
             usual_s += pipeline.pauses(command) * limits.selection_s
         return min(options.deadline_s or usual_s, limits.max_deadline_s)
 
-    def _admit(self) -> None:
+    def _admit(self, owner: str) -> None:
         if self.is_draining:
             raise ShuttingDown("the server is stopping and takes no new sessions", retry_after_s=5)
-        if len(self.sessions) + self._starting >= self.limits.max_sessions:
-            raise Overloaded(
-                f"{self.limits.max_sessions} sessions are running, which is the most allowed",
-                retry_after_s=1.0,
-            )
+        self._slots.check(owner)
 
     def _launch(
         self, record: SessionRecord, view: View, command: Any, *, hold: bool = False
@@ -315,6 +314,7 @@ class Engine:
             if attachment is not None:
                 attachment.joined()
             self.sessions.pop(session.session_id, None)
+            self._slots.give_back(session.record.owner)
 
     def _new_log(self, record: SessionRecord, view: View, *, is_bounded: bool) -> Log:
         return Log(
@@ -569,6 +569,7 @@ class Engine:
                 _logger.error("session %s: no pipeline %r", record.session_id, record.protocol)
                 continue
             command, _ = pipeline.parse(record.command)
+            self._slots.take(record.owner)
             self._launch(record, view, command, hold=True)
 
     async def _expire_often(self) -> None:

@@ -18,6 +18,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # -- sessions
     max_sessions: int = 10_000
     """Running sessions in the process; further ones are refused as `overloaded`."""
+    max_sessions_per_owner: int = 0
+    """Running sessions of one owner; further ones are refused as `rate_limited`. 0: no limit."""
     grace_s: float = 5.0
     """How long an attached session waits for a reader after the last one left."""
     drain_s: float = 30.0
