@@ -4,7 +4,6 @@ The only door: what a server or an application imports, it imports from here.
 """
 
 from engine.actors import Wheel
-from engine.commands.persona import Characteristics, Persona
 from engine.engine import ANYONE, Engine, Options, Picture, Viewer, open_engine
 from engine.errors import (
     AntiphonError,
@@ -66,8 +65,7 @@ from engine.journal.interface import Document, Journal, SessionRecord, SessionSt
 from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
 from engine.limits import Limits
-from engine.pipelines import all_pipelines
-from engine.pipelines.persona import Conversations, Personas, exchange_turns
+from engine.pipelines import ContentPipeline, Template, Templates, all_pipelines
 from engine.providers import Providers, SimSettings, provider_configs
 from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
 from engine.sessions.cursors import format_cursor, parse_cursor
@@ -106,11 +104,9 @@ __all__ = [
     "MemoryJournal",
     "SqliteJournal",
     "all_pipelines",
-    "Persona",
-    "Characteristics",
-    "Personas",
-    "Conversations",
-    "exchange_turns",
+    "ContentPipeline",
+    "Template",
+    "Templates",
     "Providers",
     "provider_configs",
     "SimSettings",

@@ -142,6 +142,8 @@ class PartFailed(_Event, frozen=True, kw_only=True, tag="part_failed"):
     """One of `engine.errors.ErrorCode`; a plain str here, so that old journals stay readable."""
     message: str
     usage: Usage = Usage()
+    data: JSON = {}
+    """The pipeline's own."""
 
 
 class PartCancelled(_Event, frozen=True, kw_only=True, tag="part_cancelled"):

@@ -19,7 +19,7 @@ MAX_REQUEST_ID = 128
 MAX_TOKEN_BUDGET = 10**12
 """Far more than anybody can pay for, and far less than what a journal's integers hold."""
 
-TARGETS = ("prompt_id", "persona_id", "stage", "phase")
+TARGETS = ("prompt_id", "persona_id", "raterName", "stage", "phase")
 """What a cancel may name."""
 
 _OPTIONS = {
@@ -61,8 +61,17 @@ def parse_json(data: str | bytes | None) -> JSON:
     """
     if data in ("ping", b"ping"):
         return {"type": "ping"}
+    return parse_body(data or b"")
+
+
+def parse_body(data: str | bytes) -> JSON:
+    """Read an HTTP body's JSON object.
+
+    Raises:
+        InvalidJson: it is not JSON. InvalidRequest: it is JSON, and no object.
+    """
     try:
-        message = msgspec.json.decode(data or b"")
+        message = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidJson(f"the message is not valid JSON: {error}") from None
     if not isinstance(message, dict):

@@ -143,8 +143,12 @@ def _member(run: Run, rating: Rating) -> Member[JSON | _Failure]:
 
     async def rate(_attempt: int) -> JSON | _Failure:
         earlier = run.view.parts.get(rating.part.id)
-        if earlier is not None and earlier.state == "failed":
-            return _Failure(rating.rater_name, "GENERATION_FAILED", "it failed before a restart")
+        if earlier is not None and earlier.failed is not None:
+            return _Failure(
+                rating.rater_name,
+                earlier.failed.data.get("error_code", "GENERATION_FAILED"),
+                earlier.failed.message,
+            )
         if earlier is not None and earlier.state == "cancelled":
             return _cancelled(rating)
         try:
@@ -155,8 +159,14 @@ def _member(run: Run, rating: Rating) -> Member[JSON | _Failure]:
             return _cancelled(rating)
         except AntiphonError as error:
             failure = _failure(rating, error)
-            code = _cause(error).code
-            await run.emit(PartFailed(part=rating.part, code=code, message=failure.message))
+            await run.emit(
+                PartFailed(
+                    part=rating.part,
+                    code=_cause(error).code,
+                    message=failure.message,
+                    data=failure.as_json(),
+                )
+            )
             return failure
 
     return Member(rating.part.id, rate)
