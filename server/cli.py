@@ -16,7 +16,8 @@ from server.settings import BadSetting, Settings, load
 USAGE = 2
 """Exit code of a wrong flag or setting."""
 
-_CLIENT_ONLY = ("token", "url", "providers")
+_NO_FLAGS = ("token", "url", "providers", "jwt_secret")
+"""For clients, for the file alone, or a secret that `ps` would show."""
 
 
 def _setting_options(*, only: tuple[str, ...] = ()) -> Callable[[Any], Any]:
@@ -24,7 +25,7 @@ def _setting_options(*, only: tuple[str, ...] = ()) -> Callable[[Any], Any]:
 
     def decorate(command: Any) -> Any:
         for name, field in reversed(Settings.model_fields.items()):
-            if name in _CLIENT_ONLY or (only and name not in only):
+            if name in _NO_FLAGS or (only and name not in only):
                 continue
             flag = f"--{name.replace('_', '-')}"
             shown = "" if field.default in (None, "") else f"  [default: {field.default}]"

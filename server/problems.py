@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
+from typing import Any
 
 from quart import Response
 
@@ -66,16 +68,42 @@ def status_of(error: AntiphonError) -> int:
     return 500
 
 
+STATUS_OF_CODE: dict[str, int] = {
+    kind.code: status for kind, status in reversed(STATUS.items()) if kind is not BudgetExceeded
+}
+"""The status of an error of which only the code is left: a session's that has ended."""
+
+
 def problem(error: AntiphonError) -> Response:
     """Give the response for an error of ours."""
-    status = status_of(error)
-    body = _body(status, error.code, error.message)
+    more: JSON = {}
     if isinstance(error, InvalidRequest) and error.details:
-        body["details"] = [{"path": path, "message": text} for path, text in error.details]
+        more["details"] = [{"path": path, "message": text} for path, text in error.details]
+    return problem_of(error.code, error.message, status_of(error), error.retry_after_s, **more)
+
+
+def problem_of(
+    code: str,
+    detail: str,
+    status: int | None = None,
+    retry_after_s: float | None = None,
+    **more: Any,
+) -> Response:
+    """Give the response for an error by its code.
+
+    Args:
+        code: one of the common codes.
+        detail: a sentence for people.
+        status: HTTP's; None: as the code has it.
+        retry_after_s: seconds after which a repeat may succeed.
+        more: further fields of the body.
+    """
+    status = status or STATUS_OF_CODE.get(code) or (502 if code.startswith("provider_") else 500)
+    body = {**_body(status, code, detail), **more}
     headers: dict[str, str] = {}
-    if error.retry_after_s is not None:
-        body["retry_after"] = error.retry_after_s
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if retry_after_s is not None:
+        body["retry_after"] = retry_after_s
+        headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return _response(body, status, headers)

@@ -5,42 +5,43 @@ The only module that knows both codecs and transports.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
-from engine import ANYONE, Viewer
-from server import persona_api, session_api
+from server import auth_api, content_api, session_api
+from server.access import Access
+from server.answers import content_answer, rater_answer
+from server.auth import accept, public
 from server.hub import Hub
 from server.page import start_page
+from server.protocols.content import request_for
+from server.protocols.control import parse_body
 from server.protocols.encoding import to_json
-from server.transports.sse import stream_events
+from server.protocols.interface import Start
+from server.transports.plain_json import run_to_end
+from server.transports.sse import start_events, stream_events
 from server.transports.websocket import serve_socket
 
 
-def add_routes(app: QuartTrio, hub: Hub) -> None:
-    """Give the application its URLs."""
+def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
+    """Give the application its URLs. Each needs a token, but for those marked `public`."""
     bounds = hub.bounds
+    viewer = access.door.viewer
+    _add_content(app, hub, access)
+    _add_rater(app, hub, access)
+    _add_users(app, access)
 
     @app.websocket("/stream")
     async def stream() -> None:
-        await websocket.accept()
+        await accept()
         await serve_socket(
             websocket._get_current_object(),  # type: ignore[attr-defined]
             hub,
             hub.codecs["generate"],
             viewer(),
             max_sessions=bounds.sessions_per_stream_connection,
-        )
-
-    @app.websocket("/ws")
-    async def chat() -> None:
-        await websocket.accept()
-        await serve_socket(
-            websocket._get_current_object(),  # type: ignore[attr-defined]
-            hub,
-            hub.codecs["persona"],
-            viewer(),
-            max_sessions=bounds.sessions_per_chat_connection,
         )
 
     # ---- sessions --------------------------------------------------------------------------------
@@ -70,47 +71,6 @@ def add_routes(app: QuartTrio, hub: Hub) -> None:
         await hub.engine.delete(session_id, viewer())
         return Response(status=204)
 
-    # ---- personas and conversations --------------------------------------------------------------
-
-    @app.get("/api/personas")
-    async def list_personas() -> Response:
-        return json(await persona_api.list_personas(hub, viewer()))
-
-    @app.post("/api/personas")
-    async def create_persona() -> Response:
-        made = await persona_api.create_persona(hub, viewer(), await request.get_data())
-        return json(made, 201)
-
-    @app.get("/api/personas/<persona_id>")
-    async def show_persona(persona_id: str) -> Response:
-        return json(await persona_api.show_persona(hub, viewer(), persona_id))
-
-    @app.put("/api/personas/<persona_id>")
-    async def replace_persona(persona_id: str) -> Response:
-        body = await request.get_data()
-        return json(await persona_api.replace_persona(hub, viewer(), persona_id, body))
-
-    @app.delete("/api/personas/<persona_id>")
-    async def delete_persona(persona_id: str) -> Response:
-        await persona_api.delete_persona(hub, viewer(), persona_id)
-        return Response(status=204)
-
-    @app.get("/api/conversations")
-    async def list_conversations() -> Response:
-        limit = request.args.get("limit", "100")
-        return json(await persona_api.list_conversations(hub, viewer(), limit))
-
-    @app.get("/api/conversations/<conversation_id>")
-    async def show_conversation(conversation_id: str) -> Response:
-        return json(await persona_api.show_conversation(hub, viewer(), conversation_id))
-
-    @app.delete("/api/conversations/<conversation_id>")
-    async def delete_conversation(conversation_id: str) -> Response:
-        await persona_api.delete_conversation(hub, viewer(), conversation_id)
-        return Response(status=204)
-
-    # ---- providers -------------------------------------------------------------------------------
-
     @app.get("/api/providers")
     async def providers() -> Response:
         return json({"providers": session_api.describe_providers(hub)})
@@ -118,10 +78,12 @@ def add_routes(app: QuartTrio, hub: Hub) -> None:
     # ---- health ----------------------------------------------------------------------------------
 
     @app.get("/healthz")
+    @public
     async def healthz() -> Response:
         return json({"status": "ok"})
 
     @app.get("/readyz")
+    @public
     async def readyz() -> Response:
         reasons = session_api.why_not_ready(hub)
         if reasons:
@@ -131,13 +93,117 @@ def add_routes(app: QuartTrio, hub: Hub) -> None:
     # ---- the page --------------------------------------------------------------------------------
 
     @app.get("/")
+    @public
     async def page() -> Response:
         return Response(start_page(), content_type="text/html; charset=utf-8")
 
 
-def viewer() -> Viewer:
-    """Say who asks: without authentication, whoever reaches the loopback may see everything."""
-    return ANYONE
+def _add_content(app: QuartTrio, hub: Hub, access: Access) -> None:
+    """The content pipeline and what stands around it (contract 2)."""
+    viewer, models = access.door.viewer, access.models
+
+    async def asked(half: Literal["whole", "draft", "format"]) -> Start:
+        wanted = request_for(parse_body(await request.get_data()), half)
+        return await content_api.content_start(hub, models, viewer(), wanted)
+
+    @app.post("/run")
+    async def run() -> Response:
+        start = await asked("whole")
+        admission = access.runs.call(viewer().sub)
+        record, entry = await run_to_end(hub, viewer(), start, admission)
+        return content_answer(record, entry, hub.encoder(record))
+
+    async def stream(half: Literal["whole", "draft", "format"]) -> Response:
+        start = await asked(half)
+        with access.runs.call(viewer().sub):
+            return await start_events(hub, viewer(), request.scope, start)
+
+    @app.post("/run/stream")
+    async def run_stream() -> Response:
+        return await stream("whole")
+
+    @app.post("/run/stream/draft")
+    async def run_draft() -> Response:
+        return await stream("draft")
+
+    @app.post("/run/stream/format")
+    async def run_format() -> Response:
+        return await stream("format")
+
+    @app.get("/api/prompts")
+    async def prompts() -> Response:
+        return json(await content_api.list_templates(hub))
+
+    @app.put("/api/prompts/<content_type>/<stage>")
+    async def replace_prompt(content_type: str, stage: str) -> Response:
+        access.door.require_admin()
+        body = await request.get_data()
+        return json(await content_api.replace_template(hub, content_type, stage, body))
+
+    @app.delete("/api/prompts/<content_type>/<stage>")
+    async def reset_prompt(content_type: str, stage: str) -> Response:
+        access.door.require_admin()
+        return json(await content_api.reset_template(hub, content_type, stage))
+
+    @app.get("/api/models")
+    async def list_models() -> Response:
+        return json(await models.describe(access.door.role()))
+
+    @app.put("/api/models/restrictions")
+    async def restrict_models() -> Response:
+        access.door.require_admin()
+        return json(await models.restrict(parse_body(await request.get_data())))
+
+    @app.get("/version")
+    @public
+    async def version() -> Response:
+        return json(await content_api.describe_version(hub))
+
+
+def _add_rater(app: QuartTrio, hub: Hub, access: Access) -> None:
+    """Rater feedback (contract 3)."""
+    viewer = access.door.viewer
+
+    async def asked(*, several: bool) -> Start:
+        wanted = parse_body(await request.get_data())
+        return await content_api.rater_start(hub, access.models, viewer(), wanted, several=several)
+
+    @app.post("/api/v1/rater-feedback")
+    async def rate() -> Response:
+        start = await asked(several=False)
+        record, entry = await run_to_end(hub, viewer(), start)
+        return rater_answer(record, entry, hub.encoder(record))
+
+    @app.post("/api/v1/rater-feedback/stream")
+    async def rate_stream() -> Response:
+        start = await asked(several=False)
+        return await start_events(hub, viewer(), request.scope, start)
+
+    @app.post("/api/v1/rater-feedback/batch/stream")
+    async def rate_batch() -> Response:
+        start = await asked(several=True)
+        return await start_events(hub, viewer(), request.scope, start)
+
+
+def _add_users(app: QuartTrio, access: Access) -> None:
+    """Logging in, and users (contract 2, Around it)."""
+
+    @app.post("/api/auth/login")
+    @public
+    async def login() -> Response:
+        return json(await auth_api.log_in(access.login, parse_body(await request.get_data())))
+
+    @app.get("/api/auth/check")
+    @public
+    async def check() -> Response:
+        return json(access.door.check())
+
+    @app.post("/api/users")
+    async def add_user() -> Response:
+        access.door.require_admin()
+        return json(
+            await auth_api.add_user(access.users, parse_body(await request.get_data())), 201
+        )
 
 
 def json(value: object, status: int = 200) -> Response:

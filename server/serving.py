@@ -13,17 +13,14 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import trio
 
 from engine import (
-    Conversations,
     Engine,
     Journal,
     Limits,
     MemoryJournal,
-    Personas,
     Providers,
     SimSettings,
     SqliteJournal,
@@ -32,6 +29,7 @@ from engine import (
     open_engine,
     provider_configs,
 )
+from server.access import check_keys, open_access
 from server.app import create_app
 from server.hub import Hub
 from server.listening import open_listeners, serve
@@ -56,10 +54,9 @@ async def open_everything(settings: Settings) -> AsyncIterator[Engine]:
         open_providers(settings, limits) as providers,
         open_engine(
             providers=providers,
-            pipelines=all_pipelines(),
+            pipelines=all_pipelines(templates=Path(settings.data) / "templates"),
             journal=journal,
             limits=limits,
-            services=open_services(settings, journal),
         ) as engine,
     ):
         yield engine
@@ -70,6 +67,7 @@ async def serve_until_told(settings: Settings) -> None:
 
     Prints `antiphon: listening on http://H:P` on stdout when it is ready.
     """
+    await check_keys(settings)
     async with open_everything(settings) as engine:
         hub = Hub(engine, all_codecs(), bounds=settings.bounds(), drain_s=settings.drain_s)
         listeners = open_listeners(settings.host, settings.port)
@@ -98,7 +96,7 @@ async def _serve_sockets(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(end_in_time)
         await serve(
-            create_app(hub),
+            create_app(hub, open_access(hub.engine, settings)),
             listeners,
             limits=settings.connection_limits(),
             grace_s=LAST_S,
@@ -106,20 +104,6 @@ async def _serve_sockets(
             task_status=task_status,
         )
         scope.cancel(reason="all sockets are closed")
-
-
-def open_services(settings: Settings, journal: Journal) -> dict[str, Any]:
-    """Give what pipelines get by name.
-
-    Raises:
-        TemplateBroken: one of the operator's personas is not right; the message names its file.
-    """
-    personas = Personas(journal, folder=Path(settings.data) / "personas")
-    return {
-        "personas": personas,
-        "persona_prompts": personas.system_prompt,
-        "conversations": Conversations(journal),
-    }
 
 
 @asynccontextmanager

@@ -11,8 +11,9 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -58,6 +59,19 @@ class Settings(BaseSettings):
         default_factory=dict, description="Provider tables; only in antiphon.toml."
     )
 
+    jwt_secret: str = Field(
+        "", repr=False, description="The HS256 secret; none and no JWKS: no authentication."
+    )
+    jwks: str = Field("", description="A JWKS for RS256 and ES256 tokens: a file or a URL.")
+    jwt_audience: str = Field("", description="What a token's aud has to name; empty: any.")
+    jwt_issuer: str = Field("", description="What a token's iss has to be; empty: any.")
+    token_lifetime_s: float = Field(
+        12 * 3600, gt=0, description="How long a token that we issue is valid."
+    )
+    allowed_origins: str = Field(
+        "", description="Comma-separated origins of pages that may come, besides our own."
+    )
+
     grace_s: float = Field(5, ge=0, description="How long an attached session waits for a reader.")
     stall_s: float = Field(30, gt=0, description="A reader that takes no byte so long is cut off.")
     drain_s: float = Field(30, ge=0, description="How long sessions may finish at a planned stop.")
@@ -66,6 +80,12 @@ class Settings(BaseSettings):
     max_sessions: int = Field(10_000, ge=1, description="Running sessions in this process.")
     max_sessions_per_connection: int | None = Field(
         None, ge=1, description="Running sessions of one WebSocket: 200 on /stream, 16 on /ws."
+    )
+    max_sessions_per_user: int = Field(
+        64, ge=1, description="Running sessions of one user, with authentication."
+    )
+    runs_per_minute: int = Field(
+        10, ge=1, description="Calls of /run and its like a minute for a user."
     )
     max_message_bytes: int = Field(
         1024 * 1024, ge=1024, description="The longest WebSocket message; longer ones get 1009."
@@ -80,6 +100,18 @@ class Settings(BaseSettings):
     token: str = Field("", description="For the client commands: the bearer token.")
     url: str = Field("", description="For the client commands: a running server's address.")
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for origin in _origins(value):
+            parts = urlsplit(origin)
+            if origin != "*" and (
+                parts.scheme not in ("http", "https")
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} is no origin of the form https://example.com")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -92,10 +124,20 @@ class Settings(BaseSettings):
         """Flags and the file come in by `load`, which puts the environment between them."""
         return (init_settings,)
 
+    @property
+    def has_authentication(self) -> bool:
+        """Whether requests need a token."""
+        return bool(self.jwt_secret or self.jwks)
+
+    def origins(self) -> tuple[str, ...]:
+        """Give the origins that are allowed besides our own."""
+        return _origins(self.allowed_origins)
+
     def limits(self) -> Limits:
         """Give the engine's bounds."""
         return Limits(
             max_sessions=self.max_sessions,
+            max_sessions_per_owner=self.max_sessions_per_user if self.has_authentication else 0,
             grace_s=self.grace_s,
             drain_s=self.drain_s,
             retention_s=self.retention_s,
@@ -137,6 +179,10 @@ def load(
         return Settings(**values)
     except ValidationError as error:
         raise BadSetting(_explain(error)) from None
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(each.strip().rstrip("/").lower() for each in text.split(",") if each.strip())
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

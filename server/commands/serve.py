@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import sys
 
 import trio
 
 from engine import AntiphonError
+from server.auth import is_loopback
 from server.serving import serve_until_told
-from server.settings import Settings
+from server.settings import BadSetting, Settings
 
 
 def run(settings: Settings) -> int:
     """Serve; gives the exit code."""
-    if not _is_loopback(settings.host):
-        return _refuse(
-            f"{settings.host} is not a loopback address, and no authentication is configured: "
-            "anybody who reaches it could use your keys. Listen on 127.0.0.1"
+    if not settings.has_authentication:
+        if not is_loopback(settings.host):
+            return _refuse(
+                f"{settings.host} is not a loopback address, and no authentication is configured: "
+                "anybody who reaches it could use your keys. Set ANTIPHON_JWT_SECRET or "
+                "ANTIPHON_JWKS, or listen on 127.0.0.1"
+            )
+        print(
+            "antiphon: no authentication is configured (ANTIPHON_JWT_SECRET or ANTIPHON_JWKS): "
+            "listening on the loopback only, where everybody may do everything",
+            file=sys.stderr,
         )
     try:
         trio.run(serve_until_told, settings)
@@ -35,18 +42,9 @@ def _end(settings: Settings, error: BaseException) -> int:
         return _refuse(
             f"port {settings.port} is in use; choose another with --port, or 0 for a free one"
         )
-    if isinstance(error, AntiphonError | OSError):
+    if isinstance(error, AntiphonError | BadSetting | OSError):
         return _refuse(str(error))
     raise error
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _leaf(error: BaseException) -> BaseException:

@@ -1,0 +1,79 @@
+"""How often a user may call: so many runs in any minute.
+
+The one rule: what was refused does not count. A place is taken before the work begins, so that
+calls side by side cannot overshoot, and given back if it did not begin (I14). Must not import
+Quart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import trio
+
+from engine import RateLimited
+
+MINUTE_S = 60.0
+
+
+class Rate:
+    """A bound on calls in a sliding window, for each user.
+
+    Args:
+        calls: how many; 0 is no bound.
+        window_s: in how many seconds.
+    """
+
+    def __init__(self, calls: int, window_s: float = MINUTE_S) -> None:
+        self._calls = calls
+        self._window_s = window_s
+        self._times: dict[str, deque[float]] = {}
+        self._swept_at = trio.current_time()
+
+    @contextmanager
+    def call(self, user: str) -> Iterator[None]:
+        """Count a call while the block starts it; a block that raises counts as none.
+
+        Raises:
+            RateLimited: there were as many as there may be; says when there is room again.
+
+        Cancellation: as any other exception: the place is given back.
+        """
+        if not self._calls:
+            yield
+            return
+        now = trio.current_time()
+        self._sweep(now)
+        times = self._times.setdefault(user, deque())
+        self._forget_old(times, now)
+        if len(times) >= self._calls:
+            raise RateLimited(
+                f"{self._calls} runs in {self._window_s:g} s is the most for a user",
+                retry_after_s=round(max(0.001, times[0] + self._window_s - now), 3),
+            )
+        times.append(now)
+        try:
+            yield
+        except BaseException:
+            with suppress(ValueError):  # it took longer than the window, and was forgotten
+                times.remove(now)
+            raise
+
+    def _sweep(self, now: float) -> None:
+        """Forget the users who have not called in a window, once in a window."""
+        if now - self._swept_at < self._window_s:
+            return
+        self._swept_at = now
+        for user, times in tuple(self._times.items()):
+            self._forget_old(times, now)
+            if not times:
+                del self._times[user]
+
+    def _forget_old(self, times: deque[float], now: float) -> None:
+        while times and times[0] <= now - self._window_s:
+            times.popleft()
+
+    def __repr__(self) -> str:
+        return f"<Rate {self._calls} in {self._window_s:g} s, {len(self._times)} users>"

@@ -1,0 +1,57 @@
+"""A session as one answer: started, read to its end, and its terminal event given back.
+
+The one rule: there is nothing here that a stream does not have. `/run` is `/run/stream` read to its
+end, so both cannot differ. Its place is beside sse.py and websocket.py. Knows no protocol's words.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import trio
+
+from engine import Engine, Entry, Internal, Session, SessionRecord, Viewer
+from server.hub import Hub
+from server.protocols.interface import Start
+
+
+async def run_to_end(
+    hub: Hub,
+    viewer: Viewer,
+    start: Start,
+    admission: AbstractContextManager[object] | None = None,
+) -> tuple[SessionRecord, Entry]:
+    """Run a session and give its record and its terminal entry.
+
+    Args:
+        hub: the engine and what goes with it.
+        viewer: whose session it will be.
+        start: what to run.
+        admission: entered around the start alone: what it counts is not given back by a failure of
+            the session.
+
+    Raises:
+        AntiphonError: as `Engine.start`; nothing was started.
+
+    Cancellation: (the client has gone) an attached session is cancelled at once, without the grace
+    time: nobody was told its id, so nobody can come back to it.
+    """
+    with admission or nullcontext():
+        session = await hub.engine.start(
+            start.protocol, start.data, owner=viewer.sub, options=start.options
+        )
+    try:
+        return session.record, await _terminal(hub.engine, session)
+    except trio.Cancelled:
+        if not session.record.detached:
+            session.cancel("disconnect")
+        raise
+
+
+async def _terminal(engine: Engine, session: Session) -> Entry:
+    with await engine.subscribe(session.session_id) as subscription:
+        while batch := await subscription.receive():
+            last = batch[-1]
+    if not isinstance(last, Entry):
+        raise Internal(f"session {session.session_id} has lost its end")
+    return last
