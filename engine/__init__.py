@@ -4,6 +4,7 @@ The only door: what a server or an application imports, it imports from here.
 """
 
 from engine.actors import Wheel
+from engine.commands.persona import Characteristics, Persona
 from engine.engine import ANYONE, Engine, Options, Picture, Viewer, open_engine
 from engine.errors import (
     AntiphonError,
@@ -66,6 +67,7 @@ from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
 from engine.limits import Limits
 from engine.pipelines import ContentPipeline, Template, Templates, all_pipelines
+from engine.pipelines.persona import Conversations, Personas, exchange_turns
 from engine.providers import Providers, SimSettings, provider_configs
 from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
 from engine.sessions.cursors import format_cursor, parse_cursor
@@ -107,6 +109,11 @@ __all__ = [
     "ContentPipeline",
     "Template",
     "Templates",
+    "Persona",
+    "Characteristics",
+    "Personas",
+    "Conversations",
+    "exchange_turns",
     "Providers",
     "provider_configs",
     "SimSettings",

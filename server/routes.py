@@ -10,7 +10,7 @@ from typing import Literal
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
-from server import auth_api, content_api, session_api
+from server import auth_api, content_api, persona_api, session_api
 from server.access import Access
 from server.answers import content_answer, rater_answer
 from server.auth import accept, public
@@ -44,6 +44,17 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
             max_sessions=bounds.sessions_per_stream_connection,
         )
 
+    @app.websocket("/ws")
+    async def chat() -> None:
+        await accept()
+        await serve_socket(
+            websocket._get_current_object(),  # type: ignore[attr-defined]
+            hub,
+            hub.codecs["persona"],
+            viewer(),
+            max_sessions=bounds.sessions_per_chat_connection,
+        )
+
     # ---- sessions --------------------------------------------------------------------------------
 
     @app.get("/api/sessions")
@@ -70,6 +81,47 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
     async def delete_session(session_id: str) -> Response:
         await hub.engine.delete(session_id, viewer())
         return Response(status=204)
+
+    # ---- personas and conversations --------------------------------------------------------------
+
+    @app.get("/api/personas")
+    async def list_personas() -> Response:
+        return json(await persona_api.list_personas(hub, viewer()))
+
+    @app.post("/api/personas")
+    async def create_persona() -> Response:
+        made = await persona_api.create_persona(hub, viewer(), await request.get_data())
+        return json(made, 201)
+
+    @app.get("/api/personas/<persona_id>")
+    async def show_persona(persona_id: str) -> Response:
+        return json(await persona_api.show_persona(hub, viewer(), persona_id))
+
+    @app.put("/api/personas/<persona_id>")
+    async def replace_persona(persona_id: str) -> Response:
+        body = await request.get_data()
+        return json(await persona_api.replace_persona(hub, viewer(), persona_id, body))
+
+    @app.delete("/api/personas/<persona_id>")
+    async def delete_persona(persona_id: str) -> Response:
+        await persona_api.delete_persona(hub, viewer(), persona_id)
+        return Response(status=204)
+
+    @app.get("/api/conversations")
+    async def list_conversations() -> Response:
+        limit = request.args.get("limit", "100")
+        return json(await persona_api.list_conversations(hub, viewer(), limit))
+
+    @app.get("/api/conversations/<conversation_id>")
+    async def show_conversation(conversation_id: str) -> Response:
+        return json(await persona_api.show_conversation(hub, viewer(), conversation_id))
+
+    @app.delete("/api/conversations/<conversation_id>")
+    async def delete_conversation(conversation_id: str) -> Response:
+        await persona_api.delete_conversation(hub, viewer(), conversation_id)
+        return Response(status=204)
+
+    # ---- providers -------------------------------------------------------------------------------
 
     @app.get("/api/providers")
     async def providers() -> Response:

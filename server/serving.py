@@ -13,14 +13,17 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from engine import (
+    Conversations,
     Engine,
     Journal,
     Limits,
     MemoryJournal,
+    Personas,
     Providers,
     SimSettings,
     SqliteJournal,
@@ -57,6 +60,7 @@ async def open_everything(settings: Settings) -> AsyncIterator[Engine]:
             pipelines=all_pipelines(templates=Path(settings.data) / "templates"),
             journal=journal,
             limits=limits,
+            services=open_services(settings, journal),
         ) as engine,
     ):
         yield engine
@@ -104,6 +108,20 @@ async def _serve_sockets(
             task_status=task_status,
         )
         scope.cancel(reason="all sockets are closed")
+
+
+def open_services(settings: Settings, journal: Journal) -> dict[str, Any]:
+    """Give what pipelines get by name.
+
+    Raises:
+        TemplateBroken: one of the operator's personas is not right; the message names its file.
+    """
+    personas = Personas(journal, folder=Path(settings.data) / "personas")
+    return {
+        "personas": personas,
+        "persona_prompts": personas.system_prompt,
+        "conversations": Conversations(journal),
+    }
 
 
 @asynccontextmanager

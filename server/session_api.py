@@ -120,7 +120,7 @@ def record_json(record: SessionRecord) -> JSON:
 
 
 def iso(at: float) -> str:
-    """Give a time in Unix seconds as ISO 8601."""
+    """Give a Unix time as ISO 8601, in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 

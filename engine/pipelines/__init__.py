@@ -5,12 +5,14 @@ from pathlib import Path
 from engine.pipelines.content import ContentPipeline, Template, Templates
 from engine.pipelines.generate import GeneratePipeline
 from engine.pipelines.interface import AnyPipeline, Pipeline
+from engine.pipelines.persona import PersonaPipeline
 from engine.pipelines.rater import RaterPipeline
 
 __all__ = [
     "AnyPipeline",
     "ContentPipeline",
     "GeneratePipeline",
+    "PersonaPipeline",
     "Pipeline",
     "RaterPipeline",
     "Template",
@@ -25,4 +27,9 @@ def all_pipelines(*, templates: Path | None = None) -> tuple[AnyPipeline, ...]:
     Args:
         templates: the folder of an operator's own prompt templates; None: the packaged ones count.
     """
-    return (GeneratePipeline(), ContentPipeline(Templates(templates)), RaterPipeline())
+    return (
+        GeneratePipeline(),
+        ContentPipeline(Templates(templates)),
+        RaterPipeline(),
+        PersonaPipeline(),
+    )

@@ -19,7 +19,7 @@ from engine import JSON, AntiphonError, Entry, MemoryJournal, all_pipelines, ope
 from server.client import Client, Refused, Unreachable, is_terminal
 from server.protocols import all_codecs
 from server.protocols.encoding import Encoder, refusal, tell
-from server.serving import open_providers
+from server.serving import open_providers, open_services
 from server.settings import Settings
 
 DONE, FAILED, CANCELLED = 0, 1, 130
@@ -134,13 +134,15 @@ class _Here:
 async def _open_here(settings: Settings, protocol: str, request: JSON) -> AsyncIterator[Messages]:
     limits = settings.limits()
     codec = next(codec for codec in all_codecs() if codec.protocol == protocol)
+    journal = MemoryJournal(limits)
     async with (
         open_providers(settings, limits) as providers,
         open_engine(
             providers=providers,
             pipelines=all_pipelines(templates=settings.data / "templates"),
-            journal=MemoryJournal(limits),
+            journal=journal,
             limits=limits,
+            services=open_services(settings, journal),
         ) as engine,
     ):
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine import JSON, Attempt, Cancelled, PartCancelled, Receipt
+from engine import JSON, Attempt, Cancelled, PartCancelled, Receipt, Usage
 
 
 def receipt_fields(receipt: Receipt) -> JSON:
@@ -12,6 +12,18 @@ def receipt_fields(receipt: Receipt) -> JSON:
         "upstream_closed_ms": receipt.upstream_closed_ms,
         "tokens_after_accept": receipt.tokens_after_accept,
     }
+
+
+def usage_fields(usage: Usage) -> JSON:
+    """Give one part's usage in the wire's form."""
+    fields: JSON = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    if usage.estimated:
+        fields["estimated"] = True
+    return fields
 
 
 def attempt_fields(event: Attempt) -> JSON:
