@@ -343,6 +343,17 @@ class Run:
         return msgspec.structs.replace(part, attempt=newest.attempt)
 
     @asynccontextmanager
+    async def cuttable(self, part: Part) -> AsyncIterator[None]:
+        """Let a block be cancelled alone, as the part that stands for it.
+
+        Raises:
+            PartCut: it was cancelled; that is in the log by then. The block's own findings are
+                the caller's to keep.
+        """
+        async with self._running(part):
+            yield
+
+    @asynccontextmanager
     async def _running(self, part: Part) -> AsyncIterator[RunningPart]:
         """Register a part as at work, with a cancel scope of its own.
 

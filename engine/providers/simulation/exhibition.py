@@ -145,6 +145,16 @@ def rationale(scribe: Scribe, least: int = 150, most: int = 200) -> str:
     return _of_stock(scribe, RATIONALE, least, most)
 
 
+def audience(scribe: Scribe) -> str:
+    """Say who is spoken to."""
+    return f"Visitors with an interest in {join_words(list(scribe.reading.phrases[:2]))}"
+
+
+def complexity(scribe: Scribe) -> str:
+    """Say how demanding it is."""
+    return scribe.rng.choice(("introductory", "intermediate", "advanced"))
+
+
 def _of_stock(scribe: Scribe, stock: tuple[str, ...], least: int, most: int) -> str:
     lines = [scribe.set(line) for line in stock]
     return scribe.fit_words(lines, least, most)

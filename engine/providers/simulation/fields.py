@@ -16,7 +16,7 @@ from engine.events import JSON
 from engine.providers.simulation import exhibition
 from engine.providers.simulation.prose import Scribe
 from engine.providers.simulation.reading import words_wanted
-from engine.providers.simulation.words import join_words, upper_first
+from engine.providers.simulation.words import upper_first
 
 MAX_ARTISTS = 50
 """Artists of one list, at most."""
@@ -158,9 +158,9 @@ class FieldTeller:
             case "rationale":
                 return exhibition.rationale(scribe)
             case "audience":
-                return f"Visitors with an interest in {join_words(list(reading.phrases[:2]))}"
+                return exhibition.audience(scribe)
             case "complexity":
-                return scribe.rng.choice(("introductory", "intermediate", "advanced"))
+                return exhibition.complexity(scribe)
             case "suggestion":
                 return self._from("suggestion", _SUGGESTIONS)
             case "reason":

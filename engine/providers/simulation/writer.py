@@ -131,6 +131,10 @@ def _free(scribe: Scribe) -> str:
             return exhibition.statement(scribe, *(wanted or (200, 250)))
         case "rationale" | "scholarly_rationale":
             return exhibition.rationale(scribe, *(wanted or (150, 200)))
+        case "audience":
+            return exhibition.audience(scribe)
+        case "complexity":
+            return exhibition.complexity(scribe)
     return chat.converse(scribe)
 
 
