@@ -20,10 +20,12 @@ import trio
 from engine import (
     Conversations,
     Engine,
+    InvalidRequest,
     Journal,
     Limits,
     MemoryJournal,
     Personas,
+    ProviderNotFound,
     Providers,
     SimSettings,
     SqliteJournal,
@@ -151,25 +153,11 @@ async def open_providers(settings: Settings, limits: Limits) -> AsyncIterator[Pr
     """Make the providers that the settings name, and close them afterwards.
 
     Raises:
-        ValueError: a provider's table in antiphon.toml, or one of its variables, is not allowed.
+        InvalidRequest: a provider's table in antiphon.toml, or one of its variables, is not
+            allowed, or the default provider is none of them; the message names the setting.
     """
     wheel = Wheel()
-    providers = Providers(
-        provider_configs(os.environ, settings.providers),
-        limits=limits,
-        sim=SimSettings(
-            ttft_ms=settings.sim_ttft_ms,
-            tokens_per_s=settings.sim_tokens_per_s,
-            output_tokens=settings.sim_output_tokens,
-            faults=settings.sim_faults,
-            seed=settings.sim_seed,
-        ),
-        demo=settings.demo,
-        default_provider=settings.default_provider,
-        default_model=settings.default_model,
-        wheel=wheel,
-        attempts=1,
-    )
+    providers = _make_providers(settings, limits, wheel)
     async with trio.open_nursery() as nursery:
         await nursery.start(wheel.run)
         try:
@@ -178,6 +166,33 @@ async def open_providers(settings: Settings, limits: Limits) -> AsyncIterator[Pr
             with trio.move_on_after(limits.close_s, shield=True):
                 await providers.aclose()
             nursery.cancel_scope.cancel(reason="the providers are closed")
+
+
+def _make_providers(settings: Settings, limits: Limits, wheel: Wheel) -> Providers:
+    configs = provider_configs(os.environ, settings.providers)
+    try:
+        return Providers(
+            configs,
+            limits=limits,
+            sim=SimSettings(
+                ttft_ms=settings.sim_ttft_ms,
+                tokens_per_s=settings.sim_tokens_per_s,
+                output_tokens=settings.sim_output_tokens,
+                faults=settings.sim_faults,
+                seed=settings.sim_seed,
+            ),
+            demo=settings.demo,
+            default_provider=settings.default_provider,
+            default_model=settings.default_model,
+            wheel=wheel,
+            attempts=1,
+        )
+    except ProviderNotFound as error:
+        allowed = ", ".join(["simulated", *(config.name for config in configs)])
+        raise InvalidRequest(
+            f"ANTIPHON_DEFAULT_PROVIDER: no provider is named {settings.default_provider!r}; "
+            f"allowed are {allowed}"
+        ) from error
 
 
 async def _watch_signals(

@@ -20,7 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from engine import Limits
+from engine import Limits, SimSettings
 from server.connection import ConnectionLimits
 from server.hub import Bounds
 
@@ -111,6 +111,20 @@ class Settings(BaseSettings):
             ):
                 raise ValueError(f"{origin!r} is no origin of the form https://example.com")
         return value
+
+    @field_validator("sim_faults")
+    @classmethod
+    def _check_faults(cls, faults: str) -> str:
+        SimSettings(faults=faults)
+        return faults
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError("must be an address like http://127.0.0.1:8000")
+        return url
 
     @classmethod
     def settings_customise_sources(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.limits import Limits
+from engine.providers.simulation.faults import parse_faults
 
 MODELS = ("default", "fast", "slow", "instant")
 """The provider's own models; any other name is played at the pace of `default`."""
@@ -42,7 +43,8 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The simulated provider's settings.
 
     Raises:
-        ValueError: a number is out of bounds; the message names the setting and what is allowed.
+        ValueError: a number is out of bounds, or the faults break their grammar; the message says
+            what is allowed.
     """
 
     seed: int = 1
@@ -74,6 +76,7 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, field)
             if not least <= value < float("inf"):
                 raise ValueError(f"{field} must be a finite number of at least {least}: {value}")
+        parse_faults(self.faults)
 
     def pace(self, model: str) -> Pace:
         """Give the pace of a model."""
