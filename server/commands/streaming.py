@@ -9,11 +9,13 @@ import json
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import trio
+from trio_websocket import HandshakeError
 
 from engine import JSON, AntiphonError, Entry, MemoryJournal, all_pipelines, open_engine
 from server.client import Client, Refused, Unreachable, is_terminal
@@ -52,7 +54,12 @@ class Show(Protocol):
 
 def stream(settings: Settings, *, protocol: str, path: str, request: JSON, show: Show) -> int:
     """Run a session and show it; gives the exit code."""
-    return trio.run(_stream, settings, protocol, path, request, show)
+    try:
+        return trio.run(_stream, settings, protocol, path, request, show)
+    except* BrokenPipeError:  # whoever read us has enough, as `head` has
+        with open(os.devnull, "wb") as nowhere:  # for what is flushed at the very end
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return FAILED
 
 
 async def _stream(settings: Settings, protocol: str, path: str, request: JSON, show: Show) -> int:
@@ -104,11 +111,21 @@ async def _open(
 ) -> AsyncIterator[Messages]:
     if settings.url:
         client = Client(settings.url, token=settings.token)
+        await _check_reachable(client, path)
         async with client.start(path, request) as messages:
             yield messages
     else:
         async with _open_here(settings, protocol, request) as here:
             yield here
+
+
+async def _check_reachable(client: Client, path: str) -> None:
+    """Tell of a wrong address at once; the client's patience is for servers that were there."""
+    try:
+        async with client.connect(path):
+            pass
+    except (OSError, HandshakeError, trio.TooSlowError) as error:
+        raise Unreachable(f"{client.url} cannot be reached") from error
 
 
 class _Here:
@@ -119,12 +136,19 @@ class _Here:
         self._session = session
         self._encoder = encoder
         self._subscription = subscription
+        self._messages: deque[JSON] = deque()
 
-    async def __aiter__(self) -> AsyncIterator[JSON]:
-        while batch := await self._subscription.receive():
-            for entry in batch:
-                if isinstance(entry, Entry):
-                    yield self._encoder.fields(entry)
+    def __aiter__(self) -> _Here:
+        return self
+
+    async def __anext__(self) -> JSON:
+        while not self._messages:
+            batch = await self._subscription.receive()
+            if not batch:
+                raise StopAsyncIteration
+            entries = (entry for entry in batch if isinstance(entry, Entry))
+            self._messages.extend(map(self._encoder.fields, entries))
+        return self._messages.popleft()
 
     async def cancel(self) -> None:
         await self._engine.cancel(self._session.session_id)
