@@ -119,5 +119,5 @@ def _providers(settings: Settings) -> Iterator[Finding]:
         if info.configured:
             yield Finding("ok", f"provider {info.name}")
         else:
-            yield Finding("note", f"provider {info.name} is not configured", info.reason)
+            yield Finding("note", f"provider {info.name}", info.reason)
     yield Finding("ok", f"default provider: {providers.default_name}")
