@@ -95,24 +95,38 @@ class Panel:
         for _, part in parts:  # all at once and in order, before anyone speaks
             if part.id not in self._run.view.parts:
                 await say_status(self._run, part, "starting")
-        members = [
-            Member(id=part.id, fn=partial(self._answer, voice, part, number))
-            for voice, part in parts
-        ]
-        if not members:
-            return {}
-        outcomes = await fan_out(members)
-        for (_, part), outcome in zip(parts, outcomes, strict=True):
-            if isinstance(outcome, Lost):
-                await self._report(part, outcome.error)
+        await self._hear(
+            [(voice, part, self._request(voice, number)) for voice, part in parts], number
+        )
         done = {voice.id: self._run.completed(part.id) for voice, part in parts}
         return {key: each for key, each in done.items() if key is not None and each is not None}
 
-    async def _answer(self, voice: Voice, part: Part, number: int, _attempt: int) -> None:
+    async def _hear(
+        self, speeches: Sequence[tuple[Voice, Part, GenerationRequest]], number: int
+    ) -> None:
+        """Have voices answer at once; what becomes of each is in the log afterwards.
+
+        Raises:
+            EngineError: something failed that is none of one voice's alone.
+        """
+        if not speeches:
+            return
+        outcomes = await fan_out(
+            [
+                Member(id=part.id, fn=partial(self._answer, voice, part, request, number))
+                for voice, part, request in speeches
+            ]
+        )
+        for (_, part, _), outcome in zip(speeches, outcomes, strict=True):
+            if isinstance(outcome, Lost):
+                await self._report(part, outcome.error)
+
+    async def _answer(
+        self, voice: Voice, part: Part, request: GenerationRequest, number: int, _attempt: int
+    ) -> None:
         known = self._run.view.parts.get(part.id)
         if known is not None and known.state == "failed":  # before a restart
             return
-        request = self._request(voice, number)
         try:
             await self._speaker.speak(voice, part, request, round_number=number)
         except PartLost as lost:
@@ -184,9 +198,6 @@ class Panel:
         part = voice.part()
         if part.id not in self._run.view.parts:
             await say_status(self._run, part, "starting")
-        known = self._run.view.parts.get(part.id)
-        if known is not None and known.state == "failed":
-            return side_by_side(spoken)
         request = GenerationRequest(
             instructions=SYNTHESIS_INSTRUCTIONS,
             messages=merged(self._asked.message, spoken),
@@ -195,15 +206,9 @@ class Panel:
             max_tokens=self._asked.max_tokens,
             metadata={"purpose": "synthesis"},
         )
-        number = self._asked.round_count + 1
-        try:
-            done = await self._speaker.speak(voice, part, request, round_number=number)
-        except PartLost as lost:
-            await self._run.emit(PartFailed(part=lost.part, code=lost.code, message=lost.message))
-            return side_by_side(spoken)
-        except PartCut:
-            return side_by_side(spoken)
-        return done.text
+        await self._hear([(voice, part, request)], self._asked.round_count + 1)
+        done = self._run.completed(part.id)
+        return done.text if done is not None else side_by_side(spoken)
 
     def _nobody(self) -> Failed:
         """Nobody has answered: the last failure ends the session.

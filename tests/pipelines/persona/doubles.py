@@ -1,4 +1,4 @@
-"""A provider that answers by persona, an engine around the persona pipeline, and what comes of it."""
+"""A provider that answers by persona, an engine around the pipeline, and what comes of it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ THREE = ["tech_enthusiast", "creative_writer", "data_scientist"]
 
 def speaker(request: GenerationRequest) -> str:
     """Who is asked to speak."""
-    return request.metadata["persona"] or request.metadata["purpose"]
+    return request.metadata.get("persona") or request.metadata["purpose"]
 
 
 def oblige(request: GenerationRequest, call: int) -> Script:

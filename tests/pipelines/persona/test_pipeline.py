@@ -119,7 +119,7 @@ async def test_every_parameter_reaches_the_provider(autojump_clock: MockClock) -
 
 
 async def test_a_persona_speaks_at_its_own_temperature(autojump_clock: MockClock) -> None:
-    """Fields: provider?, model?, temperature?: of the persona, unless the request says otherwise."""
+    """A persona's own provider, model and temperature count, unless the request says otherwise."""
     cast = Cast()
     async with open_chat(cast) as engine:
         await talk(engine, chat("hi", "creative_writer"))
