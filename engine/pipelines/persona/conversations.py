@@ -82,14 +82,14 @@ class Conversations:
     """
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+        self.journal = journal
         self._claiming = trio.Lock()
 
     # ---- reading ---------------------------------------------------------------------------------
 
     async def list(self, owner: str, *, limit: int = 100) -> tuple[Header, ...]:
         """Give an owner's conversations, the one that was spoken in last first."""
-        documents = await self._journal.documents(HEADERS, owner=owner, limit=limit)
+        documents = await self.journal.documents(HEADERS, owner=owner, limit=limit)
         return tuple(_header(document) for document in documents)
 
     async def header(self, conversation_id: str, owner: str) -> Header:
@@ -98,7 +98,7 @@ class Conversations:
         Raises:
             NotFound: there is none, or it is another owner's.
         """
-        document = await self._journal.get(HEADERS, conversation_id)
+        document = await self.journal.get(HEADERS, conversation_id)
         if document is None or document.owner != owner:
             raise _unknown(conversation_id)
         return _header(document)
@@ -113,7 +113,7 @@ class Conversations:
             owner: whose exchanges; nobody else's are given, whatever the conversation's id is.
             after: the exchange that is to be the last one; None: all.
         """
-        documents = await self._journal.documents(
+        documents = await self.journal.documents(
             _collection(conversation_id), owner=owner, limit=MAX_EXCHANGES
         )
         found = [msgspec.convert(document.value, Exchange) for document in documents]
@@ -129,11 +129,11 @@ class Conversations:
         Raises:
             NotFound: it was another owner's, or its conversation was deleted.
         """
-        document = await self._journal.get(RESPONSES, response_id)
+        document = await self.journal.get(RESPONSES, response_id)
         if document is None:
             return None
         place = msgspec.convert(document.value, Place)
-        header = await self._journal.get(HEADERS, place.conversation_id)
+        header = await self.journal.get(HEADERS, place.conversation_id)
         if document.owner != owner or header is None or header.owner != owner:
             raise NotFound(f"no response has the id {response_id}")
         return place
@@ -147,9 +147,9 @@ class Conversations:
             NotFound: it is another owner's.
         """
         async with self._claiming:
-            document = await self._journal.get(HEADERS, conversation_id)
+            document = await self.journal.get(HEADERS, conversation_id)
             if document is None:
-                await self._journal.put(_new_header(conversation_id, owner, title, at, at))
+                await self.journal.put(_new_header(conversation_id, owner, title, at, at))
             elif document.owner != owner:
                 raise _unknown(conversation_id)
 
@@ -164,7 +164,7 @@ class Conversations:
 
         Cancellation: some of it may be written; keep it again.
         """
-        known = await self._journal.get(HEADERS, conversation_id)
+        known = await self.journal.get(HEADERS, conversation_id)
         if known is not None and known.owner != owner:
             raise _unknown(conversation_id)
         title, begun_at = exchange.message, exchange.at
@@ -193,7 +193,7 @@ class Conversations:
         with single_error():
             async with trio.open_nursery() as nursery:
                 for document in documents:  # at once: a journal on disk commits them as one group
-                    nursery.start_soon(self._journal.put, document)
+                    nursery.start_soon(self.journal.put, document)
 
     async def delete(self, conversation_id: str, owner: str) -> None:
         """Forget a conversation and all that was said in it.
@@ -205,12 +205,12 @@ class Conversations:
         while exchanges := await self.exchanges(conversation_id, owner):
             for exchange in exchanges:
                 for answer in exchange.answers:
-                    await self._journal.remove(RESPONSES, answer.response_id)
-                await self._journal.remove(_collection(conversation_id), exchange.key)
-        await self._journal.remove(HEADERS, conversation_id)
+                    await self.journal.remove(RESPONSES, answer.response_id)
+                await self.journal.remove(_collection(conversation_id), exchange.key)
+        await self.journal.remove(HEADERS, conversation_id)
 
     def __repr__(self) -> str:
-        return f"<Conversations in {self._journal!r}>"
+        return f"<Conversations in {self.journal!r}>"
 
 
 def exchange_turns(exchange: Exchange) -> list[JSON]:

@@ -42,6 +42,9 @@ class PersonaPipeline:
     name = "persona"
     is_detached = False
 
+    def __init__(self) -> None:
+        self._own: Conversations | None = None
+
     def parse(self, data: JSON) -> tuple[PersonaRequest | Admitted, tuple[str, ...]]:
         """Turn an envelope into a request; see `parse_persona`."""
         return parse_persona(data)
@@ -53,7 +56,7 @@ class PersonaPipeline:
             command,
             admission,
             personas=personas or Personas(admission.journal),
-            conversations=_conversations(admission.services, admission.journal),
+            conversations=self._conversations(admission.services, admission.journal),
         )
 
     async def run(self, run: Run, command: Admitted) -> Completed | Failed:
@@ -66,7 +69,7 @@ class PersonaPipeline:
         Cancellation: every provider's stream is closed, and what was written is kept as cut.
         Backpressure: an attached session waits for its fastest reader.
         """
-        conversations = _conversations(run.services, run.journal)
+        conversations = self._conversations(run.services, run.journal)
         asked = command.request.data
         voices = cast_again(command, run.providers)
         exchanges = await self._earlier(run, command, conversations)
@@ -92,13 +95,17 @@ class PersonaPipeline:
         )
         return tuple(each for each in exchanges if each.key != run.session_id)
 
+    def _conversations(self, services: Mapping[str, Any], journal: Journal) -> Conversations:
+        """Give the engine's; there is one, because it settles who may have a new id."""
+        given: Conversations | None = services.get("conversations")
+        if given is not None:
+            return given
+        if self._own is None or self._own.journal is not journal:
+            self._own = Conversations(journal)
+        return self._own
+
     def __repr__(self) -> str:
         return "<PersonaPipeline>"
-
-
-def _conversations(services: Mapping[str, Any], journal: Journal) -> Conversations:
-    conversations: Conversations | None = services.get("conversations")
-    return conversations or Conversations(journal)
 
 
 # ---- one voice ----------------------------------------------------------------------------------

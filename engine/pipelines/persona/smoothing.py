@@ -8,9 +8,10 @@ sessions.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -25,45 +26,51 @@ MAX_LAG_S: Final = 0.5
 """How far a word may come behind the model: more would be felt as waiting."""
 MAX_HELD_CHARS: Final = 24
 """A word that goes on for longer is given in pieces: there are scripts without spaces."""
+CATCH_UP: Final = 1.05
+"""Words leave so much faster than they come, so that no lag adds up."""
 MAX_BUFFER: Final = 4_096
 """Words that wait; then the upstream is read no further."""
+_NOTHING: Final = Delta(tokens=0)
 _WORD: Final = re.compile(r"\s*\S+\s+")
 
 
 class Pace:
-    """How long to wait before a word, from what has come so far. Pure but for its sums.
+    """When each word is due: a burst is spread over the time that the model took for as much.
 
-    The rate is that of the whole answer: all characters after the first burst, over the time in
-    which they came. Where more waits than `MAX_LAG_S` allows, it is given faster.
+    The rate is that of the whole answer so far: all characters after the first piece, over the time
+    in which they came. What comes in one piece is due from then on, or from where the piece before
+    it ends, and at the latest `MAX_LAG_S` after it came. Pure.
     """
 
-    __slots__ = ("_began_at", "_chars", "_last_at")
+    __slots__ = ("_began_at", "_chars", "_free_at")
 
     def __init__(self) -> None:
         self._began_at: float | None = None
-        self._last_at = 0.0
         self._chars = 0
+        self._free_at = float("-inf")
 
-    def came(self, chars: int, now: float) -> None:
-        """Learn that text has come."""
+    def spread(self, lengths: Sequence[int], now: float) -> list[float]:
+        """Give the moments at which the words of a piece are due.
+
+        Args:
+            lengths: the characters of each word.
+            now: when the piece came, in trio's seconds.
+        """
+        total = sum(lengths)
         if self._began_at is None:
             self._began_at = now  # what comes first tells nothing: it waited for the model
         else:
-            self._chars += chars
-        self._last_at = now
-
-    def wait_s(self, chars: int, waiting_chars: int) -> float:
-        """Give the seconds that a word takes.
-
-        Args:
-            chars: the word's.
-            waiting_chars: all that waits, the word included.
-        """
-        spread = MAX_LAG_S * chars / max(waiting_chars, 1)
-        if self._began_at is None or not self._chars or self._last_at <= self._began_at:
-            return 0.0
-        rate = self._chars / (self._last_at - self._began_at)
-        return min(chars / rate, spread)
+            self._chars += total
+        rate = self._chars / (now - self._began_at) if now > self._began_at else 0.0
+        start = max(now, self._free_at)
+        took_s = total / (rate * CATCH_UP) if rate else 0.0
+        end = max(start, min(start + took_s, now + MAX_LAG_S))
+        self._free_at = end
+        ahead = itertools.accumulate(lengths, initial=0)
+        return [
+            start + (end - start) * chars / max(total, 1)
+            for chars, _ in zip(ahead, lengths, strict=False)
+        ]
 
 
 def split_words(text: str) -> tuple[list[str], str]:
@@ -100,13 +107,11 @@ class _Answer:
 
     def __init__(self) -> None:
         self._pace = Pace()
-        self._waiting: deque[Delta] = deque()
-        self._chars = 0
+        self._waiting: deque[tuple[float, Delta]] = deque()
         self._held = ""
         self._owed = 0  # tokens that no word has been counted for yet
         self._failure: Exception | None = None
         self._is_over = False
-        self._next_at = 0.0
         self._came = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
 
@@ -120,39 +125,37 @@ class _Answer:
                     await self._room.park()
         except Exception as error:  # it belongs to whoever reads the words
             self._failure = error
-        self._push(self._held)
-        self._held, self._is_over = "", True
+        self._let_go()
+        self._is_over = True
         self._came.unpark_all()
 
     def _take(self, delta: Delta) -> None:
-        if not delta.text:
-            if delta.finish is not None:
-                self._push(self._held)
-                self._held = ""
-            self._waiting.append(delta)
-            return
-        self._pace.came(len(delta.text), trio.current_time())
-        words, self._held = split_words(self._held + delta.text)
-        tokens = delta.tokens if delta.tokens is not None else count_tokens(delta.text)
-        # What a delta says besides its text goes ahead of its words; its tokens are counted with
-        # the next word that leaves, for of a word alone nobody knows them.
+        """Take a delta apart: what it says besides its text, its words, and its end."""
         rest = msgspec.structs.replace(delta, text="", tokens=0, finish=None, usage=None)
-        if rest != Delta(tokens=0):
-            self._waiting.append(rest)
-        self._owed += tokens
-        for word in words:
-            self._push(word)
+        if rest != _NOTHING:
+            self._waiting.append((0.0, rest))
+        if delta.text:
+            self._owed += delta.tokens if delta.tokens is not None else count_tokens(delta.text)
+            words, self._held = split_words(self._held + delta.text)
+            self._push(words)
         if delta.finish is not None:
-            self._push(self._held)
-            self._held = ""
+            self._let_go()
         if delta.finish is not None or delta.usage is not None:
-            self._waiting.append(Delta(finish=delta.finish, usage=delta.usage, tokens=0))
+            end = Delta(finish=delta.finish, usage=delta.usage, tokens=0)
+            self._waiting.append((0.0, end))
 
-    def _push(self, text: str) -> None:
-        if text:
-            self._waiting.append(Delta(text=text, tokens=self._owed))
+    def _let_go(self) -> None:
+        """Give the last word, which nothing will complete any more."""
+        if self._held:
+            self._push([self._held])
+            self._held = ""
+
+    def _push(self, words: Sequence[str]) -> None:
+        due = self._pace.spread([len(word) for word in words], trio.current_time())
+        for at, word in zip(due, words, strict=True):
+            # Of a word alone nobody knows the tokens: the first one is counted for its piece.
+            self._waiting.append((at, Delta(text=word, tokens=self._owed)))
             self._owed = 0
-            self._chars += len(text)
 
     def __aiter__(self) -> _Answer:
         return self
@@ -164,13 +167,8 @@ class _Answer:
                     raise self._failure
                 raise StopAsyncIteration
             await self._came.park()
-        delta = self._waiting.popleft()
-        if delta.text:
-            await trio.sleep_until(max(self._next_at, trio.current_time()))
-            wait_s = self._pace.wait_s(len(delta.text), self._chars)
-            self._chars -= len(delta.text)
-            self._next_at = trio.current_time() + wait_s
-        else:
-            await trio.lowlevel.checkpoint()
+        due, delta = self._waiting[0]
+        await trio.sleep_until(max(due, trio.current_time()))
+        self._waiting.popleft()
         self._room.unpark()
         return delta
