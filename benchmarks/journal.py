@@ -5,6 +5,10 @@ commit takes (p50 and p99, from append to durable), and how much CPU the event l
 spends for each batch, everything included: the append, waking the writer, waking the waiter, and
 the load's own sleeps, which the memory journal's rows show alone.
 
+And the load of a full server: 500 sessions of 20 deltas a second, each batch one delta that nobody
+waits for, from `create` to the terminal event: CPU for each delta, on the loop's thread and on the
+journal's threads.
+
     python -m benchmarks.journal            # prints a table, writes benchmarks/results/
 """
 
@@ -13,13 +17,16 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
+import trio.testing
 
 from benchmarks.results import write_result
-from engine.events import Delta, Entry, Part
+from engine.events import Completed, Delta, Entry, Part
 from engine.journal.encoding import encode
 from engine.journal.interface import Batch, Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
@@ -104,17 +111,66 @@ class Load:
             await trio.sleep(self.pause_s)
 
 
-async def measure(kind: str, sessions: int, deltas: int, pause_s: float) -> dict[str, Any]:
+def threads_cpu_s() -> float:
+    """Give the CPU time of this process's other threads."""
+    return time.process_time() - time.thread_time()
+
+
+async def stream(kind: str, sessions: int, rate: int, seconds: int) -> dict[str, Any]:
+    """Run whole sessions that write a delta at a time, evenly spread, and wait only at the end."""
+    deltas = rate * seconds
+    logs = [[make_batch(f"s{index}", seq, 1) for seq in range(deltas)] for index in range(sessions)]
+    end = Entry(seq=deltas + 1, at=0.0, event=Completed(data={"text": TOKEN * deltas}))
+    ticks = 10  # in which a round of all sessions is spread
+    waits_s: list[float] = []
+    async with open_journal(kind) as journal, trio.open_nursery() as nursery:
+        for index in range(sessions):
+            nursery.start_soon(journal.create, record(f"s{index}"))
+        await trio.testing.wait_all_tasks_blocked()
+        cpu_s, threads_s, began = time.thread_time(), threads_cpu_s(), trio.current_time()
+        for seq in range(deltas):
+            for tick in range(ticks):
+                await trio.sleep_until(began + (seq + tick / ticks) / rate)
+                for log in logs[tick::ticks]:
+                    journal.append_nowait(log[seq])
+            appended = trio.current_time()
+            await journal.append_nowait(Batch(session_id="s0", epoch="e", state="running")).wait()
+            waits_s.append(trio.current_time() - appended)
+        for index in range(sessions):
+            batch = Batch(session_id=f"s{index}", epoch="e", entries=(end,), state="completed")
+            commit = journal.append_nowait(batch)
+        await commit.wait()
+        count = sessions * deltas
+        cuts = statistics.quantiles(waits_s, n=100)
+        return {
+            "journal": kind,
+            "sessions": sessions,
+            "deltas_per_s_and_session": rate,
+            "deltas": count,
+            "loop_cpu_us_per_delta": round((time.thread_time() - cpu_s) / count * 1e6, 2),
+            "threads_cpu_us_per_delta": round((threads_cpu_s() - threads_s) / count * 1e6, 2),
+            "milestone_p50_ms": round(cuts[49] * 1000, 2),
+            "milestone_p99_ms": round(cuts[98] * 1000, 2),
+        }
+
+
+@asynccontextmanager
+async def open_journal(kind: str) -> AsyncGenerator[Journal, None]:
+    """Run an empty journal for as long as the block lasts."""
+    if kind == "memory":
+        yield MemoryJournal()
+        return
     with tempfile.TemporaryDirectory(dir=".") as folder:
         async with trio.open_nursery() as nursery:
-            journal: Journal
-            if kind == "sqlite":
-                journal = SqliteJournal(Path(folder) / "journal.sqlite3")
-                await nursery.start(journal.run)
-            else:
-                journal = MemoryJournal()
-            found = await Load(journal, sessions, deltas, pause_s).run()
+            journal = SqliteJournal(Path(folder) / "journal.sqlite3")
+            await nursery.start(journal.run)
+            yield journal
             nursery.cancel_scope.cancel()
+
+
+async def measure(kind: str, sessions: int, deltas: int, pause_s: float) -> dict[str, Any]:
+    async with open_journal(kind) as journal:
+        found = await Load(journal, sessions, deltas, pause_s).run()
     return {"journal": kind, **found}
 
 
@@ -132,13 +188,9 @@ async def appending_alone() -> dict[str, float]:
     """Time the synchronous steps: what the numbering step pays, and what is left to the thread."""
     batch = make_batch("s", 0, 10)
     deltas = [Entry(seq=n, at=0.0, event=Delta(part=PART, text=TOKEN)) for n in range(1, 101)]
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        async with trio.open_nursery() as nursery:
-            journal = SqliteJournal(Path(folder) / "journal.sqlite3")
-            await nursery.start(journal.run)
-            await journal.create(record("s"))
-            append_us = median_us(lambda: journal.append_nowait(batch))
-            nursery.cancel_scope.cancel()
+    async with open_journal("sqlite") as journal:
+        await journal.create(record("s"))
+        append_us = median_us(lambda: journal.append_nowait(batch))
     return {
         "append_nowait_us": append_us,
         "encode_a_batch_of_10_us": median_us(lambda: encode(batch.entries)),
@@ -155,6 +207,7 @@ async def main() -> None:
     )
     # The memory journal beside it: what the load itself costs, its sleeps and its tasks' turns.
     rows = [await measure(kind, *shape) for shape in shapes for kind in ("sqlite", "memory")]
+    rows += [await stream(kind, sessions=500, rate=20, seconds=10) for kind in ("sqlite", "memory")]
     steps = await appending_alone()
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
