@@ -31,7 +31,7 @@ from engine.journal.encoding import encode
 from engine.journal.interface import Batch, Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
-from engine.sessions.merging import merge
+from engine.merging import merge
 
 PART = Part(id="p1", target={"prompt_id": "p1"}, phase="generate", provider="simulated")
 TOKEN = " token"

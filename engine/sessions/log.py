@@ -26,7 +26,7 @@ import trio
 from engine.errors import JournalFailed
 from engine.events import TERMINAL, Attempt, Delta, Entry, Event, Part
 from engine.journal.interface import Batch, Commit, Journal, SessionState
-from engine.sessions.merging import merge
+from engine.merging import merge
 from engine.sessions.view import View
 
 if TYPE_CHECKING:

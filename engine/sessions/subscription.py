@@ -15,8 +15,8 @@ import msgspec
 import trio
 
 from engine.events import Entry
+from engine.merging import cut_after
 from engine.sessions.log import Log
-from engine.sessions.merging import cut_after
 from engine.sessions.view import View
 
 _logger = logging.getLogger("antiphon.engine")

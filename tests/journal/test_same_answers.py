@@ -14,7 +14,7 @@ from engine.errors import AntiphonError
 from engine.events import Delta, Entry, PhaseStarted
 from engine.journal.interface import Batch, Document, Journal
 from engine.journal.memory import MemoryJournal
-from engine.sessions.merging import merge
+from engine.merging import merge
 from engine.testing.journal_suite import PART, read_all, record
 from tests.journal.test_sqlite import running
 

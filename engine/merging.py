@@ -2,8 +2,8 @@
 
 The rule: merging keeps all text and every offset. A merged entry covers its offsets without a
 hole and knows where each of them ends, so that a reader may resume in the middle of it. The log
-merges for readers that lag and for the journal. Pure: must not import trio, nor anything of the
-engine but its events.
+merges for readers that lag and for the journal, and a journal where it keeps what it was given in
+small pieces. Pure: must not import trio, nor anything of the engine but its events.
 """
 
 from __future__ import annotations

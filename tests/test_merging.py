@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.events import Delta, Entry, Part, PhaseStarted, Reasoning
-from engine.sessions.merging import cut_after, merge
+from engine.merging import cut_after, merge
 
 PART = Part(id="a", target={"prompt_id": "a"}, phase="generate")
 OTHER = Part(id="b", target={"prompt_id": "b"}, phase="generate")
