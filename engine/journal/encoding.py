@@ -29,11 +29,13 @@ def encode(value: object) -> bytes:
         JournalFailed: there is something in it that JSON cannot express.
     """
     try:
-        return _encoder.encode(value)
-    except (UnicodeEncodeError, OverflowError):
-        text = json.dumps(msgspec.to_builtins(value), separators=(",", ":"), ensure_ascii=False)
-        return _JSON + text.encode("utf-8", "surrogatepass")
-    except (TypeError, ValueError, RecursionError) as error:
+        try:
+            return _encoder.encode(value)
+        except (UnicodeEncodeError, OverflowError):
+            plain = msgspec.to_builtins(value)
+            text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
+            return _JSON + text.encode("utf-8", "surrogatepass")
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise JournalFailed(f"this cannot be written to the journal: {error}") from error
 
 

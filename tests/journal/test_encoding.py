@@ -38,7 +38,7 @@ def test_key_is_the_same_text_again(text: str) -> None:
     assert isinstance(key, bytes) == any("\ud800" <= char <= "\udfff" for char in text)
 
 
-@pytest.mark.parametrize("value", [object(), {"a": object()}, {1j: 1}])
+@pytest.mark.parametrize("value", [object(), {"a": object()}, {1j: 1}, ["\ud83d", object()]])
 def test_what_json_cannot_express_is_refused(value: object) -> None:
     """A batch that holds something else fails alone, with a sentence."""
     with pytest.raises(JournalFailed, match="cannot be written"):
