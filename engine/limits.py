@@ -56,6 +56,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     journal_pending_bytes: int = 32 * MIB
     """Text that a durable journal has taken and not yet written; then writers wait for room, and
     at four times as much it refuses: a disk that slow is as good as broken."""
+    journal_tail_bytes: int = 16 * MIB
+    """What the SQLite journal keeps in its tail, on disk and in memory, of sessions that run; then
+    the oldest is moved to its place among the logs."""
+    journal_settle_s: float = 1.0
+    """After this long without a write the whole tail is moved, some sessions at a time."""
     journal_probe_s: float = 1.0
     """While writing fails and nobody writes, it is tried this often whether it works again."""
 

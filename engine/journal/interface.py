@@ -157,8 +157,9 @@ class Journal(Protocol):
     ) -> tuple[Entry, ...]:
         """Give durable entries after an offset, in order, at most about `max_events` offsets.
 
-        The first may be a merged entry that begins at or before `after_seq`; cut it. Empty at the
-        end of the log, or where the session is not held.
+        The first may be a merged entry that begins at or before `after_seq`; cut it. Deltas that
+        were appended singly may come merged. Empty at the end of the log, or where the session is
+        not held.
         """
         ...
 

@@ -2,7 +2,8 @@
 
 `append_nowait` only queues. The writer takes all that is queued, writes it in one transaction in
 a worker thread, and takes what has come meanwhile: under load groups grow by themselves, and a
-lone batch waits for nobody. A commit is done once SQLite has synced its write-ahead log.
+lone batch waits for nobody. A commit is done once SQLite has synced its write-ahead log. What is appended
+goes to the file's tail first and to its session's log later: see `sqlite_tail`.
 
 A write that fails fails its whole group: each Commit raises, `problem` says why, and the writer
 tries again with whatever comes next, or with an empty write every second, until it works; then
@@ -27,6 +28,7 @@ from engine.journal.encoding import encode
 from engine.journal.interface import Batch, Document, SessionRecord, SessionState
 from engine.journal.sqlite_commits import Append, Call, Group, QueuedCommit
 from engine.journal.sqlite_schema import FileLock, explained, open_database
+from engine.journal.sqlite_tail import Snapshot, Tail
 from engine.journal.sqlite_writing import Writer
 from engine.limits import Limits
 
@@ -42,7 +44,7 @@ class SqliteJournal:
 
     Args:
         path: the file; it and its folder are made where there is none.
-        limits: `journal_pending_bytes`, `journal_probe_s`, `retention_s` and `close_s` count.
+        limits: those of the journal, `retention_s` and `close_s` count.
     """
 
     is_durable = True
@@ -50,7 +52,7 @@ class SqliteJournal:
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self._path = path
         self._limits = limits or Limits()
-        self._readers = reading.Readers(path)
+        self._readers = reading.Readers(path, Tail())
         self._group = Group()
         self._pending_bytes = 0
         self._work = trio.Event()
@@ -85,15 +87,14 @@ class SqliteJournal:
         """
         if self._is_running:
             raise RuntimeError("the journal is running already")
-        lock, connection = await trio.to_thread.run_sync(self._open, limiter=self._write_limiter)
+        lock, writer = await trio.to_thread.run_sync(self._open, limiter=self._write_limiter)
         try:
-            writer = Writer(connection, self._limits.retention_s)
-            self._readers = reading.Readers(self._path)
+            self._readers = reading.Readers(self._path, writer.tail)
             self._problem = ""
             self._is_running = True
             task_status.started()
             while True:
-                await self._wait_for_work()
+                await self._wait_for_work(writer)
                 await self._write(writer)
         finally:
             deadline = trio.current_time() + self._limits.close_s
@@ -104,29 +105,45 @@ class SqliteJournal:
             # In a thread as well: the last connection to close copies the log into the file.
             deadline = trio.current_time() + self._limits.close_s
             with trio.CancelScope(shield=True, deadline=deadline):
-                await trio.to_thread.run_sync(self._close, lock, connection)
+                await trio.to_thread.run_sync(self._close, lock, writer)
 
-    def _open(self) -> tuple[FileLock, sqlite3.Connection]:
+    def _open(self) -> tuple[FileLock, Writer]:
         lock = FileLock(self._path)
         try:
-            return lock, open_database(self._path)
+            connection = open_database(self._path)
+            try:
+                return lock, Writer(connection, self._limits)
+            except BaseException as error:
+                connection.close()
+                if isinstance(error, sqlite3.Error):
+                    raise explained(error, self._path) from error
+                raise
         except BaseException:
             lock.release()
             raise
 
-    def _close(self, lock: FileLock, connection: sqlite3.Connection) -> None:
+    def _close(self, lock: FileLock, writer: Writer) -> None:
         self._readers.close()
-        connection.close()
+        writer.close()
         lock.release()
 
-    async def _wait_for_work(self) -> None:
-        """Wait for a write or, while writing fails, for the time to try again."""
+    async def _wait_for_work(self, writer: Writer) -> None:
+        """Wait until there is something to write.
+
+        While writing fails, that is the case when it is time to try again; and while nobody
+        writes, when it is time to move the tail.
+        """
         if not self._group.writes:
             self._work = trio.Event()
             with trio.move_on_after(
-                self._limits.journal_probe_s if self._problem else float("inf")
+                self._limits.journal_probe_s if self._problem else self._settle_s(writer)
             ):
                 await self._work.wait()
+
+    def _settle_s(self, writer: Writer) -> float:
+        if not writer.tail:
+            return float("inf")
+        return 0.0 if writer.is_settling else self._limits.journal_settle_s
 
     async def _write(self, writer: Writer) -> None:
         """Write all that is queued."""
@@ -174,7 +191,7 @@ class SqliteJournal:
 
     async def _read(
         self,
-        query: Callable[Concatenate[sqlite3.Connection, P], R],
+        query: Callable[Concatenate[Snapshot, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
@@ -208,7 +225,7 @@ class SqliteJournal:
             size_bytes += len(getattr(entry.event, "text", ""))
         if self._pending_bytes + size_bytes > 4 * self._limits.journal_pending_bytes:
             raise JournalFailed("the journal's queue is full: the disk is too slow")
-        return self._queue(Append(batch), size_bytes)
+        return self._queue(Append(batch, size_bytes), size_bytes)
 
     async def wait_room(self) -> None:
         """See `Journal.wait_room`; the bound is `journal_pending_bytes`."""

@@ -16,12 +16,13 @@ from engine.journal.interface import Batch
 
 
 class Append:
-    """A batch to be written; `error` is what is wrong with it alone."""
+    """A batch to be written, of about a size; `error` is what is wrong with it alone."""
 
-    __slots__ = ("batch", "error", "result")
+    __slots__ = ("batch", "error", "result", "size_bytes")
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, size_bytes: int) -> None:
         self.batch = batch
+        self.size_bytes = size_bytes
         self.error: AntiphonError | None = None
         self.result = None
 

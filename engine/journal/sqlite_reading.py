@@ -10,6 +10,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -26,6 +27,7 @@ from engine.journal.interface import (
     parse_cursor,
 )
 from engine.journal.sqlite_schema import LAST_ROW, connect
+from engine.journal.sqlite_tail import Snapshot, Tail
 
 _entries: Decoder[tuple[Entry, ...]] = Decoder(tuple[Entry, ...])
 _epochs: Decoder[tuple[Epoch, ...]] = Decoder(tuple[Epoch, ...])
@@ -42,10 +44,12 @@ class Readers:
 
     Args:
         path: the journal's file, which exists.
+        tail: what the writer holds in memory of it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tail: Tail) -> None:
         self._path = path
+        self._tail = tail
         self._idle: deque[sqlite3.Connection] = deque()
         self._is_closed = False
 
@@ -54,7 +58,7 @@ class Readers:
 
     def query(
         self,
-        run: Callable[Concatenate[sqlite3.Connection, P], R],
+        run: Callable[Concatenate[Snapshot, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
@@ -68,8 +72,9 @@ class Readers:
         except IndexError:
             connection = connect(self._path, read_only=True)
         try:
+            snapshot = Snapshot(connection, self._tail.view())
             connection.execute("BEGIN")
-            result = run(connection, *args, **kwargs)
+            result = run(snapshot, *args, **kwargs)
             connection.execute("COMMIT")
         except BaseException:
             connection.close()
@@ -87,34 +92,38 @@ class Readers:
                 self._idle.pop().close()
 
 
-def read(
-    connection: sqlite3.Connection, session_id: str, after_seq: int, max_events: int
-) -> tuple[Entry, ...]:
+def read(snapshot: Snapshot, session_id: str, after_seq: int, max_events: int) -> tuple[Entry, ...]:
     """See `Journal.read`."""
-    found: list[Entry] = []
-    rows = connection.execute(
-        "SELECT e.data FROM entries AS e JOIN sessions AS s ON s.id = e.session "
-        "WHERE s.session_id = ? AND e.last_seq > ? ORDER BY e.last_seq",
-        (text_key(session_id), after_seq),
+    row = snapshot.connection.execute(
+        "SELECT id FROM sessions WHERE session_id = ?", (text_key(session_id),)
+    ).fetchone()
+    if row is None:
+        return ()
+    rows = snapshot.connection.execute(
+        "SELECT data FROM entries WHERE session = ? AND last_seq > ? ORDER BY last_seq",
+        (row[0], after_seq),
     )
-    for (data,) in rows:
-        for entry in _entries.decode(data):
-            if entry.seq <= after_seq:
-                continue
-            if found and entry.seq > after_seq + max_events:
-                return tuple(found)
-            found.append(entry)
+    moved = chain.from_iterable(_entries.decode(data) for (data,) in rows)
+    found: list[Entry] = []
+    last_seq = after_seq
+    for entry in chain(moved, snapshot.stretch(session_id, row[0])):
+        if entry.seq <= last_seq:
+            continue
+        if found and entry.seq > after_seq + max_events:
+            break
+        found.append(entry)
+        last_seq = entry.seq
     return tuple(found)
 
 
-def load(connection: sqlite3.Connection, session_id: str) -> SessionRecord | None:
+def load(snapshot: Snapshot, session_id: str) -> SessionRecord | None:
     """See `Journal.load`."""
-    rows = _select(connection, "s.session_id = ?", (text_key(session_id),), 1)
+    rows = _select(snapshot, "s.session_id = ?", (text_key(session_id),), 1)
     return rows[0] if rows else None
 
 
 def sessions(
-    connection: sqlite3.Connection,
+    snapshot: Snapshot,
     owner: str | None,
     protocol: str | None,
     states: Sequence[SessionState],
@@ -137,21 +146,23 @@ def sessions(
         created_at, session_id = parse_cursor(cursor)
         where.append("(s.created_at, s.session_id) < (?, ?)")
         values += [created_at, text_key(session_id)]
-    found = _select(connection, " AND ".join(where), values, limit + 1)
+    found = _select(snapshot, " AND ".join(where), values, limit + 1)
     if len(found) <= limit:
         return tuple(found), None
     return tuple(found[:limit]), format_cursor(found[limit - 1])
 
 
-def has_expired(connection: sqlite3.Connection, session_id: str) -> bool:
+def has_expired(snapshot: Snapshot, session_id: str) -> bool:
     """See `Journal.has_expired`."""
-    rows = connection.execute("SELECT 1 FROM expired WHERE session_id = ?", (text_key(session_id),))
+    rows = snapshot.connection.execute(
+        "SELECT 1 FROM expired WHERE session_id = ?", (text_key(session_id),)
+    )
     return rows.fetchone() is not None
 
 
-def get(connection: sqlite3.Connection, collection: str, key: str) -> Document | None:
+def get(snapshot: Snapshot, collection: str, key: str) -> Document | None:
     """See `Journal.get`."""
-    row = connection.execute(
+    row = snapshot.connection.execute(
         "SELECT data FROM documents WHERE collection = ? AND key = ?",
         (text_key(collection), text_key(key)),
     ).fetchone()
@@ -159,10 +170,10 @@ def get(connection: sqlite3.Connection, collection: str, key: str) -> Document |
 
 
 def documents(
-    connection: sqlite3.Connection, collection: str, owner: str | None, limit: int
+    snapshot: Snapshot, collection: str, owner: str | None, limit: int
 ) -> tuple[Document, ...]:
     """See `Journal.documents`."""
-    rows = connection.execute(
+    rows = snapshot.connection.execute(
         "SELECT data FROM documents WHERE collection = ? AND (? OR owner = ?) "
         "ORDER BY updated_at DESC, key DESC LIMIT ?",
         (text_key(collection), owner is None, text_key(owner or ""), limit),
@@ -171,26 +182,30 @@ def documents(
 
 
 def _select(
-    connection: sqlite3.Connection, where: str, values: Sequence[Any], limit: int
+    snapshot: Snapshot, where: str, values: Sequence[Any], limit: int
 ) -> list[SessionRecord]:
     """Read records, the newest first."""
+    connection = snapshot.connection
     rows = connection.execute(
-        "SELECT s.id, s.record, s.state, s.updated_at, s.epochs, e.at "
+        "SELECT s.id, s.session_id, s.record, s.state, s.updated_at, s.epochs, e.at "
         f"FROM sessions AS s {LAST_ROW} WHERE {where} "
         "ORDER BY s.created_at DESC, s.session_id DESC LIMIT ?",
         (*values, limit),
     ).fetchall()
-    return [
-        msgspec.structs.replace(
-            _record.decode(record),
-            state=state,
-            updated_at=max(updated_at, at or 0.0),
-            epochs=_epochs.decode(epochs),
-            opened=_opened(connection, id_),
-            notes=_notes(connection, id_),
+    found = []
+    for id_, key, record, state, updated_at, epochs, at in rows:
+        stretch = snapshot.stretch(key_text(key), id_)
+        found.append(
+            msgspec.structs.replace(
+                _record.decode(record),
+                state=state,
+                updated_at=max(updated_at, at or 0.0, stretch[-1].at if stretch else 0.0),
+                epochs=_epochs.decode(epochs),
+                opened=_opened(connection, id_),
+                notes=_notes(connection, id_),
+            )
         )
-        for id_, record, state, updated_at, epochs, at in rows
-    ]
+    return found
 
 
 def _opened(connection: sqlite3.Connection, id_: int) -> dict[str, int]:

@@ -76,6 +76,13 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX sessions_by_state ON sessions (state, updated_at);
     CREATE INDEX documents_by_time ON documents (collection, updated_at);
     """,
+    # 3: small batches of many sessions go into one row, and to their places later: `sqlite_tail`.
+    """
+    CREATE TABLE tail (
+        id INTEGER PRIMARY KEY,
+        data BLOB NOT NULL
+    );
+    """,
 )
 """What brings a file from one schema version (its place, from 0) to the next. Never edited once
 released: a change is a further step, with a fixture of the version before in the tests."""
@@ -148,6 +155,9 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the drive's cache
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        # A checkpoint of 16 MB, not of 4: the tail's pages are written over and over, and only the
+        # last of their contents is copied.
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
     except BaseException:

@@ -26,6 +26,7 @@ from engine.testing.journals.samples import (
     read_all,
     record,
     refused,
+    single,
     text_of,
 )
 from engine.testing.journals.sessions import SessionTests
@@ -38,6 +39,7 @@ __all__ = [
     "batch",
     "read_all",
     "refused",
+    "single",
     "text_of",
     "PART",
     "EVERY_EVENT",

@@ -16,6 +16,7 @@ from engine.journal.interface import Journal
 from engine.journal.sqlite import SqliteJournal
 from engine.journal.sqlite_reading import sessions
 from engine.journal.sqlite_schema import connect
+from engine.journal.sqlite_tail import Snapshot, Tail
 from engine.limits import Limits
 from engine.testing.journal_suite import PART, JournalSuite, batch, entry, record
 
@@ -152,8 +153,9 @@ async def test_listings_need_no_sort_of_all_sessions(tmp_path: Path) -> None:
         connection = connect(tmp_path / "j", read_only=True)
         plans = []
         connection.set_trace_callback(plans.append)
-        sessions(connection, None, None, (), 50, None)
-        sessions(connection, "ann", None, (), 50, "5.0_s1")
+        snapshot = Snapshot(connection, Tail().view())
+        sessions(snapshot, None, None, (), 50, None)
+        sessions(snapshot, "ann", None, (), 50, "5.0_s1")
         connection.set_trace_callback(None)
         selects = [plan for plan in plans if "s.record" in plan]
         assert len(selects) == 2

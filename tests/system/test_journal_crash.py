@@ -142,7 +142,10 @@ async def test_problem_lasts_as_long_as_nothing_can_be_written(tmp_path: Path) -
             for _ in range(20):
                 await trio.sleep(0.02)
                 assert journal.problem
+            assert await journal.read("s1", 0) == ()
         await wait_until_well(journal)
+        await journal.append_nowait(batch(entry(1))).wait()
+        assert await read_all(journal) == [entry(1)]
 
 
 async def test_file_that_another_program_locks_is_waited_for_and_then_reported(

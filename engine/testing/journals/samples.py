@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.errors import JournalFailed
@@ -112,6 +112,22 @@ async def read_all(journal: Journal, session_id: str = "s1", after_seq: int = 0)
         assert rest, "a page that gives nothing new would be read for ever"
         found.extend(rest)
         after_seq = found[-1].seq
+    return found
+
+
+def single(entries: Iterable[Entry]) -> list[tuple[int, Event]]:
+    """Give what is at each offset, however deltas were merged."""
+    found: list[tuple[int, Event]] = []
+    for each in entries:
+        event, start = each.event, 0
+        if isinstance(event, Delta):
+            for place, (chars, tokens) in enumerate(each.cuts):
+                text = event.text[start : start + chars]
+                start += chars
+                delta = Delta(part=event.part, text=text, tokens=tokens)
+                found.append((each.first_seq + place, delta))
+        if not each.cuts:
+            found.append((each.seq, event))
     return found
 
 
