@@ -56,6 +56,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     journal_pending_bytes: int = 32 * MIB
     """Text that a durable journal has taken and not yet written; then writers wait for room, and
     at four times as much it refuses: a disk that slow is as good as broken."""
+    journal_gather_s: float = 0.020
+    """How long a durable journal gathers batches that nobody waits for: each commit has its price,
+    however small it is. Together with half of `journal_lag_s` it is within `journal_lag_s`."""
     journal_tail_bytes: int = 16 * MIB
     """What the SQLite journal keeps in its tail, on disk and in memory, of sessions that run; then
     the oldest is moved to its place among the logs."""

@@ -2,7 +2,8 @@
 
 `append_nowait` only queues. The writer takes all that is queued, writes it in one transaction in
 a worker thread, and takes what has come meanwhile: under load groups grow by themselves, and a
-lone batch waits for nobody. A commit is done once SQLite has synced its write-ahead log. What is appended
+batch that somebody waits for is written at once; batches that nobody waits for are gathered for
+`journal_gather_s`. A commit is done once SQLite has synced its write-ahead log. What is appended
 goes to the file's tail first and to its session's log later: see `sqlite_tail`.
 
 A write that fails fails its whole group: each Commit raises, `problem` says why, and the writer
@@ -128,7 +129,7 @@ class SqliteJournal:
         lock.release()
 
     async def _wait_for_work(self, writer: Writer) -> None:
-        """Wait until there is something to write.
+        """Wait until there is something to write, and nothing more to gather.
 
         While writing fails, that is the case when it is time to try again; and while nobody
         writes, when it is time to move the tail.
@@ -139,6 +140,9 @@ class SqliteJournal:
                 self._limits.journal_probe_s if self._problem else self._settle_s(writer)
             ):
                 await self._work.wait()
+        if self._group.writes:
+            with trio.move_on_after(self._limits.journal_gather_s):
+                await self._group.wanted.wait()
 
     def _settle_s(self, writer: Writer) -> float:
         if not writer.tail:
@@ -178,6 +182,8 @@ class SqliteJournal:
         group.writes.append(write)
         group.bytes += size_bytes
         self._pending_bytes += size_bytes
+        if self._pending_bytes > self._limits.journal_pending_bytes:
+            group.wanted.set()  # by all who wait for room
         self._work.set()
         return QueuedCommit(group, write)
 

@@ -41,11 +41,13 @@ class Call:
 class Group:
     """Writes that become durable together."""
 
-    __slots__ = ("bytes", "done", "failure", "writes")
+    __slots__ = ("bytes", "done", "failure", "wanted", "writes")
 
     def __init__(self) -> None:
         self.writes: list[Append | Call] = []
         self.bytes = 0
+        self.wanted = trio.Event()
+        """Somebody waits: no more is gathered."""
         self.done = trio.Event()
         self.failure: JournalFailed | None = None
 
@@ -78,6 +80,7 @@ class QueuedCommit:
 
     async def wait(self) -> None:
         """See `Commit.wait`."""
+        self._group.wanted.set()
         await self._group.done.wait()
         self._check()
 

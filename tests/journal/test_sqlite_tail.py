@@ -239,6 +239,26 @@ def test_reader_whose_view_is_old_sees_what_is_durable(tmp_path: Path, change: s
         assert held.updated_at == wanted[-1].at
 
 
+async def test_batches_that_nobody_waits_for_are_gathered(tmp_path: Path) -> None:
+    """They become one group after `journal_gather_s`; one that is waited for takes them along."""
+    async with running(tmp_path / "j", Limits(journal_gather_s=1000.0)) as journal:
+        await journal.create(record())
+        first = journal.append_nowait(batch(soon(1)))
+        await trio.sleep(0.05)
+        assert not first.is_done
+        second = journal.append_nowait(batch(soon(2)))
+        with trio.fail_after(5):
+            await second.wait()
+        assert first.is_done
+        assert count(tmp_path / "j", "tail") == 1
+    async with running(tmp_path / "k", Limits(journal_gather_s=0.02)) as journal:
+        await journal.create(record())
+        commit = journal.append_nowait(batch(soon(1)))
+        with trio.fail_after(5):
+            while not commit.is_done:  # noqa: ASYNC110 - waiting would hurry it
+                await trio.sleep(0.005)
+
+
 async def test_odd_text_beside_a_faulty_batch_is_kept(tmp_path: Path) -> None:
     """A group is encoded as a whole, and batch by batch where something in it cannot be."""
     odd = soon(1, "half a pair: \ud83d")
