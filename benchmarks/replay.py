@@ -30,7 +30,7 @@ from engine import (
     read_at_rest,
 )
 from engine.journal.interface import Batch, Epoch
-from engine.sessions.merging import merge
+from engine.merging import merge
 from server.client import Client
 from server.protocols import all_codecs
 from server.protocols.encoding import Encoder, tell
