@@ -85,6 +85,60 @@ def generate(config: Path | None, url: str | None, demo: bool | None, **options:
     sys.exit(run(settings, **options))
 
 
+def _client_options(command: Any) -> Any:
+    """Give a command that runs a session what says where, and in which form it is shown."""
+    for option in (
+        click.option("--config", type=click.Path(path_type=Path), help="The settings' file."),
+        click.option(
+            "--demo", is_flag=True, default=None, help="Providers without a key are simulated."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON message a line."),
+        click.option("--url", help="A running server; else the engine runs in this process."),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("file")
+@click.option(
+    "--type",
+    "content_type",
+    type=click.Choice(["MCQ", "NMCQ", "SUMMARY"], case_sensitive=False),
+    required=True,
+)
+@click.option("--num-questions", type=int, help="1 to 20.  [default: 5]")
+@click.option("--focus-areas", help="What it should be about above all.")
+@click.option("--generator-model", help="provider/model, or a model's name.")
+@click.option("--formatter-model", help="provider/model, or a model's name.")
+@click.option("--max-retries", type=int, help="0 to 5.  [default: 1]")
+@_client_options
+def content(
+    config: Path | None, url: str | None, demo: bool | None, file: str, **options: Any
+) -> None:
+    """Make exam-ready text of the notes in FILE ("-": standard input)."""
+    from server.commands.content import run
+
+    sys.exit(run(_load({"url": url, "demo": demo}, config), file=file, **options))
+
+
+@main.command()
+@click.argument("file")
+@click.option("--prompt", help="The rater's prompt.")
+@click.option(
+    "--rater", "raters", multiple=True, metavar="NAME=PROMPT", help="One of several raters."
+)
+@click.option("--model", help="provider/model, or a model's name.")
+@_client_options
+def rate(
+    config: Path | None, url: str | None, demo: bool | None, file: str, **options: Any
+) -> None:
+    """Have a plot point judged: FILE is its text, or a whole request as JSON."""
+    from server.commands.rate import run
+
+    sys.exit(run(_load({"url": url, "demo": demo}, config), file=file, **options))
+
+
 def _place_options(command: Any) -> Any:
     """Give a command that looks at sessions what says where they are, and in which form."""
     for option in (
@@ -169,6 +223,69 @@ def replay(
 
     settings = _load({"url": url, "data": data}, config)
     sys.exit(replay(settings, session_id, speed, as_json=as_json))
+
+
+@main.group()
+def users() -> None:
+    """Who may come in."""
+
+
+def _users_options(command: Any) -> Any:
+    for option in (
+        click.option("--config", type=click.Path(path_type=Path), help="The settings' file."),
+        click.option("--data", help="The folder of a journal that no server uses just now."),
+        click.option("--url", help="A running server; an admin's token is in ANTIPHON_TOKEN."),
+    ):
+        command = option(command)
+    return command
+
+
+@users.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["admin", "editor"]), required=True)
+@click.option("--password-stdin", is_flag=True, help="Read it from standard input.")
+@click.option("--replace", is_flag=True, help="A user of this name gets a new password and role.")
+@_users_options
+def users_add(
+    name: str, url: str | None, data: str | None, config: Path | None, **options: Any
+) -> None:
+    """Add a user; the password is asked for."""
+    from server.commands.users import add
+
+    sys.exit(add(_load({"url": url, "data": data}, config), name, **options))
+
+
+@users.command("list")
+@_users_options
+def users_list(url: str | None, data: str | None, config: Path | None) -> None:
+    """List the users."""
+    from server.commands.users import show_all
+
+    sys.exit(show_all(_load({"url": url, "data": data}, config)))
+
+
+@users.command("remove")
+@click.argument("name")
+@_users_options
+def users_remove(name: str, url: str | None, data: str | None, config: Path | None) -> None:
+    """Drop a user."""
+    from server.commands.users import remove
+
+    sys.exit(remove(_load({"url": url, "data": data}, config), name))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(["admin", "editor"]), help="For a name that is no user.")
+@click.option("--lifetime-s", type=click.FloatRange(min=1), help="[default: 43200]")
+@_users_options
+def token(
+    name: str, url: str | None, data: str | None, config: Path | None, **options: Any
+) -> None:
+    """Print a bearer token for NAME, signed with ANTIPHON_JWT_SECRET."""
+    from server.commands.users import token
+
+    sys.exit(token(_load({"url": url, "data": data}, config), name, **options))
 
 
 @main.command()

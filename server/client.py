@@ -81,7 +81,7 @@ def is_terminal(message: Message) -> bool:
     """Whether a session's message is its last one."""
     kind = message.get("type")
     if kind == "error":
-        return not message.get("refused") and "persona_id" not in message
+        return not message.get("refused") and not message.keys() & {"persona_id", "raterName"}
     return kind in TERMINAL or (kind == "response" and message.get("status") == "completed")
 
 

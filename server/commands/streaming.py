@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+import httpx2
 import trio
-from trio_websocket import HandshakeError
+from trio_websocket import ConnectionRejected, HandshakeError
 
 from engine import JSON, AntiphonError, Entry, MemoryJournal, all_pipelines, open_engine
-from server.client import Client, Refused, Unreachable, is_terminal
+from server.client import Client, Refused, Stream, Unreachable, is_terminal
 from server.protocols import all_codecs
 from server.protocols.encoding import Encoder, refusal, tell
 from server.serving import open_providers, open_services
@@ -26,6 +27,16 @@ from server.settings import Settings
 
 DONE, FAILED, CANCELLED = 0, 1, 130
 """Exit codes (contract 6); 2 is a wrong use."""
+
+
+SOCKETS = frozenset({"/stream", "/ws"})
+"""The paths at which a session is started over a WebSocket; at all others by a POST."""
+
+START_S = 30.0
+"""The longest that a server may take to begin its answer to a POST."""
+
+CLOSE_S = 1.0
+"""The longest that closing it may take."""
 
 
 class Messages(Protocol):
@@ -53,7 +64,15 @@ class Show(Protocol):
 
 
 def stream(settings: Settings, *, protocol: str, path: str, request: JSON, show: Show) -> int:
-    """Run a session and show it; gives the exit code."""
+    """Run a session and show it; gives the exit code.
+
+    Args:
+        settings: where it runs.
+        protocol: the pipeline's word.
+        path: the protocol's own on a server: a WebSocket's, or one that takes a POST.
+        request: what to run.
+        show: what is made of its messages.
+    """
     try:
         return trio.run(_stream, settings, protocol, path, request, show)
     except* BrokenPipeError:  # whoever read us has enough, as `head` has
@@ -93,7 +112,7 @@ def _exit_code(last: JSON) -> int:
             text = last.get("error") or last.get("message")
             print(f"antiphon: {text} ({last.get('code')})", file=sys.stderr)
         return FAILED
-    return DONE
+    return FAILED if last.get("success") is False else DONE
 
 
 async def _cancel_on_interrupt(messages: Messages, scope: trio.CancelScope) -> None:
@@ -111,9 +130,13 @@ async def _open(
 ) -> AsyncIterator[Messages]:
     if settings.url:
         client = Client(settings.url, token=settings.token)
-        await _check_reachable(client, path)
-        async with client.start(path, request) as messages:
-            yield messages
+        if path in SOCKETS:
+            await _check_reachable(client, path)
+            async with client.start(path, request) as messages:
+                yield messages
+        else:
+            async with _posted(client, settings, path, request) as posted:
+                yield posted
     else:
         async with _open_here(settings, protocol, request) as here:
             yield here
@@ -124,8 +147,60 @@ async def _check_reachable(client: Client, path: str) -> None:
     try:
         async with client.connect(path):
             pass
+    except ConnectionRejected as error:
+        hint = "; set ANTIPHON_TOKEN" if error.status_code == 401 else ""
+        raise Unreachable(f"{client.url} answered {error.status_code}{hint}") from error
     except (OSError, HandshakeError, trio.TooSlowError) as error:
         raise Unreachable(f"{client.url} cannot be reached") from error
+
+
+@asynccontextmanager
+async def _posted(
+    client: Client, settings: Settings, path: str, request: JSON
+) -> AsyncIterator[Messages]:
+    """Start a session by HTTP, and read it over a WebSocket, which resumes by itself."""
+    headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
+    async with httpx2.AsyncClient(headers=headers, timeout=START_S) as http:
+        try:
+            opening = http.build_request("POST", client.url + path, json=request)
+            response = await http.send(opening, stream=True)
+        except httpx2.HTTPError as error:
+            raise Unreachable(f"{client.url} cannot be reached: {error}") from None
+        try:
+            if response.is_error:
+                raise Refused(_refusal(response.status_code, await response.aread()))
+            session_id = response.headers["X-Session-Id"]
+            async with client.follow("/stream", session_id) as messages:
+                yield _Posted(messages, response)
+        finally:
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await response.aclose()
+
+
+def _refusal(status: int, body: bytes) -> JSON:
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = {}
+    detail = problem.get("detail", f"it answered {status}")
+    return {**problem, "type": "error", "error": detail, "refused": True}
+
+
+class _Posted:
+    """A session that was started by HTTP; its first reader stays until the second one is there."""
+
+    def __init__(self, messages: Stream, response: httpx2.Response) -> None:
+        self._messages = messages
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[JSON]:
+        async for message in self._messages:
+            if not self._response.is_closed:
+                await self._response.aclose()
+            yield message
+
+    async def cancel(self) -> None:
+        await self._messages.cancel()
 
 
 class _Here:
