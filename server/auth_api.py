@@ -42,6 +42,11 @@ async def add_user(users: Users, body: JSON) -> JSON:
     return {"name": user.name, "role": user.role}
 
 
+async def list_users(users: Users) -> JSON:
+    """List our users; without their hashes."""
+    return {"users": [{"name": user.name, "role": user.role} for user in await users.all()]}
+
+
 def _texts(body: JSON, *names: str) -> list[str]:
     values = [body.get(name) for name in names]
     faults = [

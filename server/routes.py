@@ -250,6 +250,17 @@ def _add_users(app: QuartTrio, access: Access) -> None:
     async def check() -> Response:
         return json(access.door.check())
 
+    @app.get("/api/users")
+    async def list_users() -> Response:
+        access.door.require_admin()
+        return json(await auth_api.list_users(access.users))
+
+    @app.delete("/api/users/<name>")
+    async def remove_user(name: str) -> Response:
+        access.door.require_admin()
+        await access.users.remove(name)
+        return Response(status=204)
+
     @app.post("/api/users")
     async def add_user() -> Response:
         access.door.require_admin()
