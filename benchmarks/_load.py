@@ -126,18 +126,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     print("ready", flush=True)
     sys.stdin.readline()
     begin = time.monotonic()
-    for number, peer in enumerate(peers.values()):
-        peer.started = time.monotonic()
-        peer.sock.sendall(request)
-        if args.cancel and dice.random() < args.cancel:
-            peer.cancel_at = peer.started + dice.uniform(0.2, 0.8) * args.seconds
-        if args.ramp:
-            time.sleep(
-                max(0.0, begin + (number + 1) * args.ramp / args.sessions - time.monotonic())
-            )
+    waiting = [
+        (begin + number * args.ramp / args.sessions, peer)
+        for number, peer in enumerate(peers.values())
+    ]
+    waiting.reverse()
     left = len(peers)
     while left and time.monotonic() - begin < args.limit:
-        for fd, _ in poll.poll(0.005):
+        while waiting and waiting[-1][0] <= time.monotonic():
+            _, peer = waiting.pop()
+            peer.started = time.monotonic()
+            peer.sock.sendall(request)
+            if args.cancel and dice.random() < args.cancel:
+                peer.cancel_at = peer.started + dice.uniform(0.2, 0.8) * args.seconds
+        for fd, _ in poll.poll(0.002):
             peer = peers[fd]
             try:
                 data = peer.sock.recv(262144)

@@ -27,7 +27,14 @@ import msgspec
 import trio
 
 from engine.actors.wheel import Wheel
-from engine.errors import Conflict, Expired, InvalidRequest, NotFound, ShuttingDown
+from engine.errors import (
+    Conflict,
+    Expired,
+    InvalidRequest,
+    JournalFailed,
+    NotFound,
+    ShuttingDown,
+)
 from engine.events import JSON, CancelReason
 from engine.journal.interface import Epoch, Journal, SessionRecord, SessionState
 from engine.journal.memory import MemoryJournal
@@ -165,7 +172,13 @@ class Engine:
             if isinstance(pipeline, Admitting):
                 command = await pipeline.admit(command, self._admission(owner))
             record = self._new_record(pipeline, command, warnings, owner, options, session_id)
-            await self.journal.create(record)
+            # Never half started: a record that nobody runs would wait for the next restart.
+            with trio.CancelScope(
+                shield=True, deadline=trio.current_time() + self.limits.close_s
+            ) as scope:
+                await self.journal.create(record)
+            if scope.cancelled_caught:
+                raise JournalFailed("the journal did not take the session in time")
             return self._launch(record, View(), command)
         except BaseException:
             self._slots.give_back(owner)

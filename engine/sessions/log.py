@@ -24,7 +24,7 @@ import msgspec
 import trio
 
 from engine.errors import JournalFailed
-from engine.events import TERMINAL, Attempt, Delta, Entry, Event, Part
+from engine.events import Attempt, Delta, Entry, Event, Item, Part, Progress, Reasoning
 from engine.journal.interface import Batch, Commit, Journal, SessionState
 from engine.merging import merge
 from engine.sessions.view import View
@@ -407,8 +407,11 @@ class LogStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def size_of(event: Event) -> int:
-    """About how many bytes of text an event carries."""
-    return len(event.text) if isinstance(event, Delta) else 0
-
-
-__all__ = ["TERMINAL", "Log", "LogStatistics", "size_of"]
+    """About how many bytes an event that is no milestone carries."""
+    match event:
+        case Delta() | Reasoning():
+            return len(event.text)
+        case Item() | Progress():
+            return len(msgspec.json.encode(event.data)) if event.data else 0
+        case _:
+            return 0
