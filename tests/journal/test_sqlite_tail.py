@@ -124,22 +124,26 @@ async def test_tail_that_a_crash_left_is_moved_at_the_next_start(tmp_path: Path)
     """What was committed survives, wherever it was; what was deleted stays deleted."""
     path = tmp_path / "j"
     async with running(path, BUSY) as journal:
-        for name in ("s1", "gone", "again"):
+        for name in ("s1", "gone", "again", "last"):
             await journal.create(record(name))
             for seq in (1, 2):
                 await journal.append_nowait(batch(soon(seq), session_id=name)).wait()
         await journal.delete("gone")
         await journal.delete("again")
+        await journal.delete("last")
         await journal.create(record("again", owner="bob"))
-        await journal.create(record("other"))
+        await journal.append_nowait(batch(soon(1, "new"), session_id="again")).wait()
+        assert text_of(await read_all(journal, "again")) == "new"
+        await journal.delete("again")
         copy = crashed(path)
     assert count(copy, "tail") > 0
     async with running(copy) as journal:
         assert count(copy, "tail") == 0
         assert single(await read_all(journal)) == single([soon(1), soon(2)])
         assert await journal.load("gone") is None
-        assert await read_all(journal, "again") == []
-        assert await read_all(journal, "other") == []
+        for index in range(5):  # none comes to what a deleted one has left
+            await journal.create(record(f"new-{index}"))
+            assert await read_all(journal, f"new-{index}") == []
         await journal.append_nowait(batch(soon(3))).wait()
         assert text_of(await read_all(journal)) == "<1><2><3>"
 
