@@ -58,15 +58,24 @@ class Reader:
                 % (self._index, count)
             )
             await stream.send_all(masked(0x81, request))
-            if self.pace == "never":
-                await trio.sleep_forever()
-            if self.pace == "slow":
-                await self._trickle(stream)
-            while data := await stream.receive_some(65536):
-                self.received += len(data)
-                self._note(data, measure_from_s)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._show_life, stream)
+                if self.pace == "never":
+                    await trio.sleep_forever()
+                if self.pace == "slow":
+                    await self._trickle(stream)
+                while data := await stream.receive_some(65536):
+                    self.received += len(data)
+                    self._note(data, measure_from_s)
+                raise AssertionError(f"reader {self._index} was closed")
         finally:
             await trio.aclose_forcefully(stream)
+
+    async def _show_life(self, stream: trio.SocketStream) -> None:
+        """Send pongs that nobody asked for: without any the server takes a peer for dead."""
+        while True:
+            await trio.sleep(15)
+            await stream.send_all(masked(0x8A, b""))
 
     async def _trickle(self, stream: trio.SocketStream) -> None:
         while data := await stream.receive_some(SLOW_BYTES_PER_S // 4):
