@@ -576,7 +576,12 @@ class Engine:
     # ---- life ------------------------------------------------------------------------------------
 
     async def _recover(self) -> None:
-        async for record, view in interrupted_sessions(self.journal, self._new_epoch):
+        """Go on with what was interrupted: all at once, when the whole journal has been read.
+
+        The grace of attached sessions begins here, and here the engine is ready: a long recovery
+        must not use up the time in which their clients may come back.
+        """
+        for record, view in await interrupted_sessions(self.journal, self._new_epoch):
             pipeline = self.pipelines.get(record.protocol)
             if pipeline is None:
                 _logger.error("session %s: no pipeline %r", record.session_id, record.protocol)
