@@ -8,8 +8,8 @@ from engine.errors import InvalidRequest, NotFound
 from engine.events import Cancelled, Delta, Entry
 from engine.journal.interface import Batch, SessionState
 from engine.journal.memory import MemoryJournal
+from engine.merging import merge
 from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
-from engine.sessions.merging import merge
 from engine.testing.journal_suite import PART, record
 
 
