@@ -139,6 +139,27 @@ def rate(
     sys.exit(run(_load({"url": url, "demo": demo}, config), file=file, **options))
 
 
+@main.command()
+@click.argument("message", required=False)
+@click.option("--persona", "personas", multiple=True, metavar="ID", help="Who answers; may repeat.")
+@click.option("--debate", type=click.IntRange(1, 5), metavar="N", help="Rounds of a debate.")
+@click.option("--synthesis", is_flag=True, help="Merge the answers into one.")
+@click.option("--conversation", metavar="ID", help="Go on with a conversation on the server.")
+@click.option("--provider", help="Who writes; else the default provider.")
+@click.option("--model", help="The provider's model.")
+@click.option("--data", help="The folder in whose `personas` your own ones lie.")
+@_client_options
+def chat(
+    config: Path | None, url: str | None, demo: bool | None, data: str | None, **options: Any
+) -> None:
+    """Talk with one persona or with several; without a message, for as long as you like."""
+    from server.commands.chat import run
+
+    if (options["debate"] or options["synthesis"]) and len(options["personas"]) < 2:
+        raise click.UsageError("--debate and --synthesis need at least two --persona")
+    sys.exit(run(_load({"url": url, "demo": demo, "data": data}, config), **options))
+
+
 def _place_options(command: Any) -> Any:
     """Give a command that looks at sessions what says where they are, and in which form."""
     for option in (

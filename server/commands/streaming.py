@@ -11,14 +11,14 @@ import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 import httpx2
 import trio
 from trio_websocket import ConnectionRejected, HandshakeError
 
-from engine import JSON, AntiphonError, Entry, MemoryJournal, all_pipelines, open_engine
+from engine import JSON, AntiphonError, Engine, Entry, MemoryJournal, all_pipelines, open_engine
 from server.client import Client, Refused, Stream, Unreachable, is_terminal
 from server.protocols import all_codecs
 from server.protocols.encoding import Encoder, refusal, tell
@@ -82,10 +82,25 @@ def stream(settings: Settings, *, protocol: str, path: str, request: JSON, show:
 
 
 async def _stream(settings: Settings, protocol: str, path: str, request: JSON, show: Show) -> int:
+    code = FAILED
+    try:
+        async with open_desk(settings) as desk:
+            code = exit_code(await attend(desk, protocol, path, request, show))
+    except* (Unreachable, AntiphonError) as failed:
+        print(f"antiphon: {_leaf(failed)}", file=sys.stderr)
+    return code
+
+
+async def attend(desk: Desk, protocol: str, path: str, request: JSON, show: Show) -> JSON:
+    """Run one session and show it; Ctrl-C cancels it. Gives its last message.
+
+    Raises:
+        Unreachable, AntiphonError: it could not be run; perhaps in a group.
+    """
     last: JSON = {}
     try:
         async with (
-            _open(settings, protocol, path, request) as messages,
+            desk.start(protocol, path, request) as messages,
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(_cancel_on_interrupt, messages, nursery.cancel_scope)
@@ -96,14 +111,13 @@ async def _stream(settings: Settings, protocol: str, path: str, request: JSON, s
     except* Refused as refused:
         last = _leaf(refused).message  # type: ignore[attr-defined]
         show.show(last)
-    except* (Unreachable, AntiphonError) as failed:
-        print(f"antiphon: {_leaf(failed)}", file=sys.stderr)
     finally:
         show.close()
-    return _exit_code(last)
+    return last
 
 
-def _exit_code(last: JSON) -> int:
+def exit_code(last: JSON) -> int:
+    """Say on stderr how a session ended, unless well, and give the exit code."""
     if last.get("type") == "cancelled":
         print(f"cancelled; receipt: {json.dumps(last['receipt'])}", file=sys.stderr)
         return CANCELLED
@@ -124,22 +138,72 @@ async def _cancel_on_interrupt(messages: Messages, scope: trio.CancelScope) -> N
             scope.cancel()
 
 
+class Desk(Protocol):
+    """Where sessions are started: on a server, or in this process."""
+
+    def start(
+        self, protocol: str, path: str, request: JSON
+    ) -> AbstractAsyncContextManager[Messages]:
+        """Start a session and read it.
+
+        Raises:
+            Refused: the request was not taken. Unreachable: there is no server.
+        """
+        ...
+
+
 @asynccontextmanager
-async def _open(
-    settings: Settings, protocol: str, path: str, request: JSON
-) -> AsyncIterator[Messages]:
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """Open the server that the settings name, else an engine that lives as long as the block."""
     if settings.url:
-        client = Client(settings.url, token=settings.token)
+        yield _OnServer(settings)
+        return
+    limits = settings.limits()
+    journal = MemoryJournal(limits)
+    async with (
+        open_providers(settings, limits) as providers,
+        open_engine(
+            providers=providers,
+            pipelines=all_pipelines(templates=settings.data / "templates"),
+            journal=journal,
+            limits=limits,
+            services=open_services(settings, journal),
+        ) as engine,
+    ):
+        yield _InProcess(engine)
+
+
+class _OnServer:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client = Client(settings.url, token=settings.token)
+
+    @asynccontextmanager
+    async def start(self, protocol: str, path: str, request: JSON) -> AsyncIterator[Messages]:
+        client = self._client
         if path in SOCKETS:
             await _check_reachable(client, path)
             async with client.start(path, request) as messages:
                 yield messages
         else:
-            async with _posted(client, settings, path, request) as posted:
+            async with _posted(client, self._settings, path, request) as posted:
                 yield posted
-    else:
-        async with _open_here(settings, protocol, request) as here:
-            yield here
+
+
+class _InProcess:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def start(self, protocol: str, path: str, request: JSON) -> AsyncIterator[Messages]:
+        codec = next(codec for codec in all_codecs() if codec.protocol == protocol)
+        try:
+            word, data = codec.decode(request)
+            session = await self._engine.start(word, data)
+        except AntiphonError as error:
+            raise Refused(json.loads(refusal(codec, error))) from error
+        with await self._engine.subscribe(session.session_id) as subscription:
+            yield _Here(self._engine, session, Encoder(codec, tell(session.record)), subscription)
 
 
 async def _check_reachable(client: Client, path: str) -> None:
@@ -227,30 +291,6 @@ class _Here:
 
     async def cancel(self) -> None:
         await self._engine.cancel(self._session.session_id)
-
-
-@asynccontextmanager
-async def _open_here(settings: Settings, protocol: str, request: JSON) -> AsyncIterator[Messages]:
-    limits = settings.limits()
-    codec = next(codec for codec in all_codecs() if codec.protocol == protocol)
-    journal = MemoryJournal(limits)
-    async with (
-        open_providers(settings, limits) as providers,
-        open_engine(
-            providers=providers,
-            pipelines=all_pipelines(templates=settings.data / "templates"),
-            journal=journal,
-            limits=limits,
-            services=open_services(settings, journal),
-        ) as engine,
-    ):
-        try:
-            word, data = codec.decode(request)
-            session = await engine.start(word, data)
-        except AntiphonError as error:
-            raise Refused(json.loads(refusal(codec, error))) from error
-        with await engine.subscribe(session.session_id) as subscription:
-            yield _Here(engine, session, Encoder(codec, tell(session.record)), subscription)
 
 
 def _leaf(error: BaseException) -> BaseException:
