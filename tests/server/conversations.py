@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import trio
@@ -93,8 +94,8 @@ class Client:
 
 def is_terminal(message: Message) -> bool:
     if message["type"] == "error":
-        return not message.get("refused")
-    return message["type"] in ("result", "cancelled")
+        return not message.get("refused") and "persona_id" not in message
+    return message["type"] in ("result", "response", "cancelled")
 
 
 class House:
@@ -105,13 +106,15 @@ class House:
         self.hub = hub
         self._nursery = nursery
 
-    def connect(self, *, max_sessions: int = 200, viewer: Viewer = ANYONE) -> Client:
-        """Open one more WebSocket on `/stream`."""
+    def connect(
+        self, *, max_sessions: int = 200, viewer: Viewer = ANYONE, protocol: str = "generate"
+    ) -> Client:
+        """Open one more WebSocket, on `/stream` unless another protocol is named."""
         client = Client()
 
         async def serve() -> None:
             with client.left:
-                codec = self.hub.codecs["generate"]
+                codec = self.hub.codecs[protocol]
                 await serve_socket(client, self.hub, codec, viewer, max_sessions=max_sessions)
 
         self._nursery.start_soon(serve)
@@ -120,15 +123,20 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    providers: Directory, *, limits: Limits | None = None, bounds: Bounds | None = None
+    providers: Directory,
+    *,
+    limits: Limits | None = None,
+    bounds: Bounds | None = None,
+    random: Random | None = None,
 ) -> AsyncIterator[House]:
-    """Run an engine with the generate pipeline and the memory journal."""
+    """Run an engine with all pipelines and the memory journal."""
     limits = limits or Limits()
     async with open_engine(
         providers=providers,
         pipelines=all_pipelines(),
         journal=MemoryJournal(limits),
         limits=limits,
+        random=random,
     ) as engine:
         hub = Hub(engine, all_codecs(), bounds=bounds or Bounds(), drain_s=limits.drain_s)
         async with trio.open_nursery() as nursery:
