@@ -80,7 +80,7 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
     @app.delete("/api/sessions/<session_id>")
     async def delete_session(session_id: str) -> Response:
         await hub.engine.delete(session_id, viewer())
-        return Response(status=204)
+        return nothing()
 
     # ---- personas and conversations --------------------------------------------------------------
 
@@ -105,7 +105,7 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
     @app.delete("/api/personas/<persona_id>")
     async def delete_persona(persona_id: str) -> Response:
         await persona_api.delete_persona(hub, viewer(), persona_id)
-        return Response(status=204)
+        return nothing()
 
     @app.get("/api/conversations")
     async def list_conversations() -> Response:
@@ -119,7 +119,7 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
     @app.delete("/api/conversations/<conversation_id>")
     async def delete_conversation(conversation_id: str) -> Response:
         await persona_api.delete_conversation(hub, viewer(), conversation_id)
-        return Response(status=204)
+        return nothing()
 
     # ---- providers -------------------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ def _add_users(app: QuartTrio, access: Access) -> None:
     async def remove_user(name: str) -> Response:
         access.door.require_admin()
         await access.users.remove(name)
-        return Response(status=204)
+        return nothing()
 
     @app.post("/api/users")
     async def add_user() -> Response:
@@ -267,6 +267,11 @@ def _add_users(app: QuartTrio, access: Access) -> None:
         return json(
             await auth_api.add_user(access.users, parse_body(await request.get_data())), 201
         )
+
+
+def nothing() -> Response:
+    """Give a 204. Without a body Quart would make one that needs asyncio, and fail."""
+    return Response(b"", status=204)
 
 
 def json(value: object, status: int = 200) -> Response:
