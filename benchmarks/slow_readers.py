@@ -44,6 +44,14 @@ class Reader:
         self._last_s: float | None = None
 
     async def run(self, count: int, measure_from_s: float) -> None:
+        while True:
+            try:
+                await self._read(count, measure_from_s)
+            except* trio.BrokenResourceError:
+                if self.pace != "never":  # the kernel gives up on that one after a minute
+                    raise
+
+    async def _read(self, count: int, measure_from_s: float) -> None:
         sock = trio.socket.socket()
         if self.pace != "full":
             sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
