@@ -34,11 +34,12 @@ def need_program(*names: str, hint: str) -> str:
     missing(f"there is no {' or '.join(names)}: {hint}")
 
 
-def need_node() -> tuple[str, dict[str, str]]:
-    """Give Node's path, and the variables with which it finds the package `ws`."""
+def need_node(*packages: str) -> tuple[str, dict[str, str]]:
+    """Give Node's path, and the variables with which it finds packages; `ws` unless named."""
     node = need_program("node", hint="install Node.js 18 or later")
-    if not (NODE_MODULES / "ws").is_dir():
-        missing("Node's package ws is not installed: run make node")
+    for package in packages or ("ws",):
+        if not (NODE_MODULES / package).is_dir():
+            missing(f"Node's package {package} is not installed: run make node")
     return node, {"NODE_PATH": str(NODE_MODULES)}
 
 
