@@ -23,7 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 setup: $(STAMP) ## Make .venv and install everything, pinned
 
 node: ## Install what the JavaScript tests need, into node_modules
-	npm install --silent --no-save --no-package-lock --no-audit --no-fund ws@8.18.3 typescript@5.9.3 rxjs@7.8.2
+	npm install --silent --no-save --no-package-lock --no-audit --no-fund \
+		ws@8.18.3 typescript@5.9.3 rxjs@7.8.2 playwright-core@1.65.1 axe-core@4.14.1
 
 run: $(STAMP) ## Serve on http://127.0.0.1:8000 in demo mode
 	@$(BIN)/antiphon serve --demo $(ARGS)

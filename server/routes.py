@@ -10,12 +10,12 @@ from typing import Literal
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
-from server import auth_api, content_api, persona_api, session_api
+from engine import NotFound
+from server import auth_api, content_api, page, persona_api, session_api
 from server.access import Access
 from server.answers import content_answer, rater_answer
 from server.auth import accept, public
 from server.hub import Hub
-from server.page import start_page
 from server.protocols.content import request_for
 from server.protocols.control import parse_body
 from server.protocols.encoding import to_json
@@ -146,8 +146,13 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
 
     @app.get("/")
     @public
-    async def page() -> Response:
-        return Response(start_page(), content_type="text/html; charset=utf-8")
+    async def start_page() -> Response:
+        return page_file("index.html")
+
+    @app.get("/page/<path:path>")
+    @public
+    async def page_files(path: str) -> Response:
+        return page_file(path)
 
 
 def _add_content(app: QuartTrio, hub: Hub, access: Access) -> None:
@@ -272,6 +277,21 @@ def _add_users(app: QuartTrio, access: Access) -> None:
 def nothing() -> Response:
     """Give a 204. Without a body Quart would make one that needs asyncio, and fail."""
     return Response(b"", status=204)
+
+
+def page_file(path: str) -> Response:
+    """Give a file of the page; 304 where the browser has it already.
+
+    Raises:
+        NotFound: the page has no such file.
+    """
+    found = page.asset(path)
+    if found is None:
+        raise NotFound(f"the page has no file {path!r}")
+    headers = {**page.HEADERS, "ETag": found.etag}
+    if request.headers.get("If-None-Match") == found.etag:
+        return Response(b"", status=304, headers=headers)
+    return Response(found.body, content_type=found.content_type, headers=headers)
 
 
 def json(value: object, status: int = 200) -> Response:

@@ -68,7 +68,7 @@ async def stream_events(
     if after is not None and record.state not in ("queued", "running"):
         picture = await hub.engine.picture(session_id, viewer)
         if parse_cursor(after) == (picture.epoch, picture.view.seq):
-            return Response(status=204, headers=HEADERS)
+            return Response(b"", status=204, headers=HEADERS)
     elif after is not None:
         parse_cursor(after)
     if scope["method"] == "HEAD":
