@@ -4,8 +4,9 @@ The only door: what a server or an application imports, it imports from here.
 """
 
 from engine.actors import Wheel
+from engine.callers import ANYONE, Options, Picture, Viewer
 from engine.commands.persona import Characteristics, Persona
-from engine.engine import ANYONE, Engine, Options, Picture, Viewer, open_engine
+from engine.engine import Engine, open_engine
 from engine.errors import (
     AntiphonError,
     BudgetExceeded,

@@ -21,35 +21,31 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
-import msgspec
 import trio
 
 from engine.actors.wheel import Wheel
+from engine.callers import ANYONE, Options, Viewer
 from engine.errors import (
     Conflict,
     Expired,
-    InvalidRequest,
     JournalFailed,
     NotFound,
     ShuttingDown,
 )
 from engine.events import JSON, CancelReason
-from engine.journal.interface import Epoch, Journal, SessionRecord, SessionState
+from engine.journal.interface import Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
 from engine.sessions.admission import Admission, Admitting
 from engine.sessions.attachment import Attachment
-from engine.sessions.cursors import parse_cursor, place
 from engine.sessions.delays import DelayLine
-from engine.sessions.log import Log
-from engine.sessions.recovery import fold, interrupted_sessions
+from engine.sessions.recovery import interrupted_sessions
+from engine.sessions.registry import Registry
 from engine.sessions.run import Run
 from engine.sessions.selecting import Pausing, check_indices
 from engine.sessions.session import Session
 from engine.sessions.slots import Slots
-from engine.sessions.subscription import Gap, Subscription
 from engine.sessions.view import View
 from engine.supervision import Backoff, ChildSpec, Supervisor, open_supervisor
 
@@ -64,43 +60,7 @@ _ONCE = uuid.UUID("5c0f4d8e-6a55-4d0c-9d5e-0f2f3a1b7c11")
 """The namespace of the ids that are made of a client's keys; drawn once, and for ever the same."""
 
 
-class Viewer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: only the owner or an admin may see a session."""
-
-    sub: str = ""
-    is_admin: bool = False
-
-    def may_see(self, record: SessionRecord) -> bool:
-        """Whether a session exists for this viewer."""
-        return self.is_admin or self.sub == record.owner
-
-
-ANYONE = Viewer(is_admin=True)
-"""For programs that embed the engine and have no users."""
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What any request may say besides its protocol's own."""
-
-    request_id: str | None = None
-    """Echoed with each message; at most 128 characters."""
-    detached: bool | None = None
-    """None: as the pipeline has it."""
-    deadline_s: float | None = None
-    token_budget: int | None = None
-
-
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as it is now."""
-
-    record: SessionRecord
-    """Its `state` is the one of this moment."""
-    epoch: str
-    view: View
-    usage: JSON
-
-
-class Engine:
+class Engine(Registry):
     """See the module. Made by `open_engine` only."""
 
     def __init__(
@@ -115,22 +75,15 @@ class Engine:
         unix_now: Callable[[], float],
     ) -> None:
         self.providers = providers
-        self.journal = journal
-        self.limits = limits
+        super().__init__(journal, limits, unix_now)
         self.pipelines = dict(pipelines)
         self.services = dict(services)
         self.is_draining = False
         self.wheel = Wheel()
-        self.sessions: dict[str, Session] = {}
-        """The sessions at work, by id."""
         self.supervisor: Supervisor | None = None
         self._random = random
         self._rollup = DelayLine(limits.rollup_s)
-        self._lag = DelayLine(limits.journal_lag_s / 2)
-        self._attachments: dict[str, Attachment] = {}
-        self._logs: WeakValueDictionary[str, Log] = WeakValueDictionary()
         self._nursery: trio.Nursery | None = None
-        self._clock_offset = unix_now() - trio.current_time()
         self._slots = Slots(limits.max_sessions, limits.max_sessions_per_owner)
 
     # ---- starting --------------------------------------------------------------------------------
@@ -264,10 +217,6 @@ class Engine:
         """Make an id for a session."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
-    def now(self) -> float:
-        """Give Unix time in seconds, on trio's clock, so that a virtual clock moves it too."""
-        return trio.current_time() + self._clock_offset
-
     def _new_epoch(self) -> str:
         return f"{self._random.getrandbits(40):010x}"
 
@@ -328,152 +277,6 @@ class Engine:
                 attachment.joined()
             self.sessions.pop(session.session_id, None)
             self._slots.give_back(session.record.owner)
-
-    def _new_log(self, record: SessionRecord, view: View, *, is_bounded: bool) -> Log:
-        return Log(
-            session_id=record.session_id,
-            epoch=record.epochs[-1].name,
-            after_seq=view.seq,
-            journal=self.journal,
-            limits=self.limits,
-            clock=self.now,
-            save_later=self._lag.call,
-            view=view,
-            is_bounded=is_bounded,
-        )
-
-    # ---- finding ---------------------------------------------------------------------------------
-
-    async def record(self, session_id: str, viewer: Viewer = ANYONE) -> SessionRecord:
-        """Give a session's record, with the state of this moment.
-
-        Raises:
-            NotFound: there is none, or not for this viewer. Expired: its retention time has passed.
-        """
-        session = self.sessions.get(session_id)
-        if session is not None:
-            record = self.at_present(session.record)
-        else:
-            stored = await self.journal.load(session_id)
-            if stored is None:
-                if await self.journal.has_expired(session_id):
-                    raise Expired(f"session {session_id} has passed its retention time")
-                raise NotFound(f"no session has the id {session_id}")
-            record = stored
-        if not viewer.may_see(record):
-            raise NotFound(f"no session has the id {session_id}")
-        return record
-
-    def at_present(self, record: SessionRecord) -> SessionRecord:
-        """Give a record with the state of this very moment, if its session is at work."""
-        session = self.sessions.get(record.session_id)
-        if session is None:
-            return record
-        return msgspec.structs.replace(session.record, state=session.state)
-
-    async def picture(self, session_id: str, viewer: Viewer = ANYONE) -> Picture:
-        """Show a session as it is now: running, or ended and kept.
-
-        Raises:
-            NotFound, Expired: as `record`.
-        """
-        record = await self.record(session_id, viewer)
-        log = await self._log(record)
-        session = self.sessions.get(session_id)
-        view = log.view
-        if session is not None:
-            usage = session.usage.as_json()
-        else:
-            usage = view.terminal.usage if view.terminal is not None else {}
-        return Picture(record=record, epoch=log.epoch, view=view, usage=usage)
-
-    async def list(
-        self,
-        viewer: Viewer = ANYONE,
-        *,
-        states: Iterable[SessionState] = (),
-        protocol: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> tuple[tuple[SessionRecord, ...], str | None]:
-        """List a viewer's sessions (an admin's: all), newest first, and the next page's cursor."""
-        return await self.journal.sessions(
-            owner=None if viewer.is_admin else viewer.sub,
-            protocol=protocol,
-            states=tuple(states),
-            limit=limit,
-            cursor=cursor,
-        )
-
-    # ---- reading ---------------------------------------------------------------------------------
-
-    async def subscribe(
-        self,
-        session_id: str,
-        *,
-        after: str | None = None,
-        viewer: Viewer = ANYONE,
-        wake: Callable[[Subscription], None] | None = None,
-        on_gap: Callable[[Gap], None] | None = None,
-        after_seq: int | None = None,
-    ) -> Subscription:
-        """Read a session's log after a cursor, live or ended.
-
-        Args:
-            session_id: which session.
-            after: `<epoch>:<seq>` of the last message that the reader has; None: from the start.
-            viewer: who asks.
-            wake: see `Subscription`.
-            on_gap: told when the cursor's epoch is none of this session's, or lies beyond its end;
-                reading then begins at the start, or at the end.
-            after_seq: an offset of the present epoch, in the place of `after`.
-
-        Raises:
-            NotFound, Expired: as `record`. InvalidRequest: the cursor cannot be read.
-        """
-        record = await self.record(session_id, viewer)
-        log = await self._log(record)
-        seq = after_seq if after_seq is not None else 0
-        if after is not None:
-            seq = self._place(record, log, after, on_gap)
-        attachment = self._attachments.get(session_id)
-        subscription = Subscription(log, seq, wake=wake, on_close=self._reader_left)
-        if attachment is not None:
-            attachment.joined()
-            self.sessions[session_id].release()
-        return subscription
-
-    def _place(
-        self, record: SessionRecord, log: Log, after: str, on_gap: Callable[[Gap], None] | None
-    ) -> int:
-        epoch, requested = parse_cursor(after)
-        seq = place(record, epoch, requested)
-        if seq is not None and seq <= log.visible:
-            return seq
-        if on_gap is None:
-            raise InvalidRequest(
-                f"the cursor {after!r} is not one of session {record.session_id}",
-                [("after", f"must be {log.epoch}:<seq> with seq from 0 to {log.visible}")],
-            )
-        on_gap(Gap(requested=requested + 1, earliest=1, latest=log.visible))
-        return 0 if seq is None else log.visible
-
-    def _reader_left(self, subscription: Subscription) -> None:
-        attachment = self._attachments.get(subscription.session_id)
-        if attachment is not None:
-            attachment.left()
-
-    async def _log(self, record: SessionRecord) -> Log:
-        """Give a live session's log, or open an ended one's from the journal."""
-        log = self._logs.get(record.session_id)
-        if log is None:
-            view = await fold(self.journal, record.session_id)
-            log = self._logs.get(record.session_id)
-            if log is None:
-                log = self._new_log(record, view, is_bounded=False)
-                log.is_ended = True
-                self._logs[record.session_id] = log
-        return log
 
     # ---- cancelling ------------------------------------------------------------------------------
 

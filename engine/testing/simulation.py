@@ -21,7 +21,8 @@ import msgspec
 import trio
 from pydantic import BaseModel
 
-from engine.engine import Engine, Options, open_engine
+from engine.callers import Options
+from engine.engine import Engine, open_engine
 from engine.errors import AntiphonError, JournalFailed, NotFound
 from engine.events import JSON, Completed, Entry, Failed, Part, PartFailed
 from engine.journal.interface import ENDED, Batch, Commit, Journal, SessionState

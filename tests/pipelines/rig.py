@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from engine.engine import Engine, Options, open_engine
+from engine.callers import Options
+from engine.engine import Engine, open_engine
 from engine.errors import ProviderNotFound
 from engine.events import JSON, Entry, Event
 from engine.journal.interface import Journal

@@ -8,7 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from engine.engine import Engine, Options, Viewer, open_engine
+from engine.callers import Options, Viewer
+from engine.engine import Engine, open_engine
 from engine.errors import Conflict, InvalidRequest, NotFound
 from engine.events import Cancelled, Completed, Entry, Selected, SelectionRequired
 from engine.journal.memory import MemoryJournal

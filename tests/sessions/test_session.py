@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from engine.engine import Options, Viewer
+from engine.callers import Options, Viewer
 from engine.errors import InvalidRequest, NotFound, Overloaded, ProviderRefused, ProviderUnavailable
 from engine.events import (
     Attempt,

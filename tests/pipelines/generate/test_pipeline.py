@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from engine.engine import Options
+from engine.callers import Options
 from engine.errors import (
     InvalidRequest,
     ProviderAuth,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
+from engine.callers import Options
 from engine.commands.generate import GenerateCommand
-from engine.engine import Options
 from engine.errors import ProviderBadOutput, ProviderUnavailable
 from engine.events import Usage
 from engine.limits import Limits

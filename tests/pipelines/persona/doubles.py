@@ -9,7 +9,8 @@ from typing import Any
 
 import trio
 
-from engine.engine import Engine, Options, open_engine
+from engine.callers import Options
+from engine.engine import Engine, open_engine
 from engine.errors import ProviderNotConfigured, ProviderNotFound
 from engine.events import (
     Attempt,

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from engine.engine import Engine, Options
+from engine.callers import Options
+from engine.engine import Engine
 from engine.events import JSON, Entry
 from engine.pipelines.interface import AnyPipeline
 from engine.providers.interface import Provider
