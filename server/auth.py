@@ -131,7 +131,7 @@ class Door:
         if is_preflight:
             self._refuse_foreign(request.headers)
             return Response(
-                status=204, headers=CORS_HEADERS if self.origins.lets_read(origin) else {}
+                b"", status=204, headers=CORS_HEADERS if self.origins.lets_read(origin) else {}
             )
         if request.method not in SAFE_METHODS:
             self._refuse_foreign(request.headers)
