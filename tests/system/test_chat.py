@@ -6,12 +6,15 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import jwt
 import pytest
 import trio
+from trio_websocket import open_websocket_url
 
 from tests.requirements import need_node
 from tests.seeds.reading import blocks
@@ -180,6 +183,54 @@ async def test_personas_over_http(tmp_path: Path) -> None:
         bad = await http.post("/api/personas", json={"id": "x"})
         assert [each["path"] for each in bad.json()["details"]] == ["name", "system_prompt"]
         assert (await http.post("/api/personas", content=b"{")).status_code == 400
+
+
+async def test_stream_generate_writes_for_a_registered_persona(tmp_path: Path) -> None:
+    """`persona` of StreamGenerate may be a registered persona's id."""
+    inner = {"input": "tides", "phases": ["idea"], "count": 1, "persona": "night_nurse"}
+    async with open_server(tmp_path, env=FAST) as server, server.talk("/stream") as talk:
+        await talk.say({"request": inner})
+        assert (await talk.until("result", "error"))["type"] == "result"
+        await talk.say({"request": {**inner, "persona": "nobody"}})
+        refused = await talk.until("result", "error")
+    assert 'unknown persona "nobody"' in refused["error"]
+
+
+async def test_with_users_each_has_their_own(tmp_path: Path) -> None:
+    """A conversation belongs to its owner; the system prompt is shown to admins; so is POST."""
+    secret = "a secret of thirty-two bytes and more"
+    variables = {**FAST, "ANTIPHON_JWT_SECRET": secret}
+
+    def headers(name: str, role: str) -> dict[str, str]:
+        claims = {"sub": name, "role": role, "exp": int(time.time()) + 600}
+        return {"Authorization": f"Bearer {jwt.encode(claims, secret, 'HS256')}"}
+
+    ann, bob, root = headers("ann", "editor"), headers("bob", "editor"), headers("root", "admin")
+    async with (
+        open_server(tmp_path, env=variables) as server,
+        httpx2.AsyncClient(base_url=server.url) as http,
+    ):
+        address = f"ws://127.0.0.1:{server.port}/ws"
+        pairs = [(name.encode(), value.encode()) for name, value in ann.items()]
+        async with open_websocket_url(address, extra_headers=pairs) as connection:
+            await connection.send_message(json.dumps(chat("a secret", conversation_id="c")))
+            with trio.fail_after(PATIENCE_S):
+                while json.loads(await connection.get_message())["type"] != "response":
+                    pass
+        one = "/api/conversations/c"
+        codes = [(await http.get(one, headers=who)).status_code for who in (ann, bob, root, {})]
+        assert codes == [200, 404, 404, 401]
+        assert (await http.delete(one, headers=bob)).status_code == 404
+        assert (await http.get("/api/conversations", headers=bob)).json()["conversations"] == []
+        shown = [
+            "system_prompt" in (await http.get("/api/personas/night_nurse", headers=who)).json()
+            for who in (ann, root)
+        ]
+        assert shown == [False, True]
+        poe = {"id": "poe", "name": "Poe", "system_prompt": "You rhyme."}
+        refused = await http.post("/api/personas", headers=ann, json=poe)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert (await http.post("/api/personas", headers=root, json=poe)).status_code == 201
 
 
 async def test_a_bad_persona_file_stops_the_start(tmp_path: Path) -> None:
