@@ -5,9 +5,7 @@ The only door: what a server or an application imports, it imports from here.
 
 from engine.actors import Wheel
 from engine.callers import ANYONE, Options, Picture, Viewer
-from engine.commands.content import ContentCommand, DraftCommand, FormatCommand
 from engine.commands.persona import Characteristics, Persona
-from engine.commands.rater import RaterBatchCommand, RaterCommand
 from engine.engine import Engine, open_engine
 from engine.errors import (
     AntiphonError,
@@ -68,8 +66,17 @@ from engine.events import (
 from engine.journal.interface import Document, Journal, SessionRecord, SessionState
 from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
+from engine.knowledge.importing import ImportProgress, ImportReport, import_csv
+from engine.knowledge.sources import SOURCE_NAMES, Sources, SourceSettings, open_sources
 from engine.limits import Limits
-from engine.pipelines import ContentPipeline, Template, Templates, all_pipelines
+from engine.pipelines import (
+    ContentPipeline,
+    ExhibitionPipeline,
+    Template,
+    Templates,
+    all_pipelines,
+    proposal_of,
+)
 from engine.pipelines.persona import Conversations, Personas, exchange_turns
 from engine.providers import Providers, SimSettings, provider_configs
 from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
@@ -81,6 +88,16 @@ from engine.sessions.subscription import Gap, Subscription
 from engine.sessions.view import PartView, View
 
 __all__ = [
+    # exhibitions
+    "SOURCE_NAMES",
+    "Sources",
+    "SourceSettings",
+    "open_sources",
+    "import_csv",
+    "ImportProgress",
+    "ImportReport",
+    "ExhibitionPipeline",
+    "proposal_of",
     "open_engine",
     "Engine",
     "Options",
@@ -110,11 +127,6 @@ __all__ = [
     "SqliteJournal",
     "all_pipelines",
     "ContentPipeline",
-    "ContentCommand",
-    "DraftCommand",
-    "FormatCommand",
-    "RaterCommand",
-    "RaterBatchCommand",
     "Template",
     "Templates",
     "Persona",

@@ -32,7 +32,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 CORS_HEADERS = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept, Last-Event-ID",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept, Last-Event-ID, "
+    "Idempotency-Key",
     "Access-Control-Max-Age": "600",
 }
 EXPOSED_HEADERS = "Location, X-Session-Id, Retry-After, WWW-Authenticate"

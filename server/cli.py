@@ -16,7 +16,7 @@ from server.settings import BadSetting, Settings, load
 USAGE = 2
 """Exit code of a wrong flag or setting."""
 
-_NO_FLAGS = ("token", "url", "providers", "jwt_secret")
+_NO_FLAGS = ("token", "url", "providers", "source_urls", "jwt_secret", "europeana_key")
 """For clients, for the file alone, or a secret that `ps` would show."""
 
 
@@ -158,6 +158,54 @@ def chat(
     if (options["debate"] or options["synthesis"]) and len(options["personas"]) < 2:
         raise click.UsageError("--debate and --synthesis need at least two --persona")
     sys.exit(run(_load({"url": url, "demo": demo, "data": data}, config), **options))
+
+
+@main.command()
+@click.argument("brief", type=click.Path(path_type=Path, dir_okay=False), metavar="BRIEF.json")
+@click.option("--max-artists", type=int, help="Artists at most.  [default: 15]")
+@click.option("--max-artworks", type=int, help="Works at most.  [default: 50]")
+@click.option("--choose", is_flag=True, help="Choose artists and works yourself.")
+@click.option("--provider", help="Who writes; else the default provider.")
+@click.option("--model", help="The provider's model.")
+@click.option("--out", type=click.Path(path_type=Path), help="A file for the proposal's JSON.")
+@click.option("--url", help="A running server; else the engine runs in this process.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON message a line.")
+@click.option("--demo", is_flag=True, default=None, help="Providers without a key are simulated.")
+@click.option("--data", help="The folder of the catalogue and of cached answers.")
+@click.option("--offline", is_flag=True, default=None, help="Ask the catalogue alone.")
+@click.option("--config", type=click.Path(path_type=Path), help="The settings' file.")
+def exhibit(
+    config: Path | None,
+    url: str | None,
+    demo: bool | None,
+    data: str | None,
+    offline: bool | None,
+    **options: Any,
+) -> None:
+    """Curate an exhibition from a brief."""
+    from server.commands.exhibit import run
+
+    flags = {"url": url, "demo": demo, "data": data, "offline": offline}
+    sys.exit(run(_load(flags, config), **options))
+
+
+@main.group()
+def catalogue() -> None:
+    """The embedded catalogue of artists and works."""
+
+
+@catalogue.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--data", help="The folder of the catalogue.  [default: data]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+@click.option("--config", type=click.Path(path_type=Path), help="The settings' file.")
+def import_files(
+    files: tuple[Path, ...], data: str | None, as_json: bool, config: Path | None
+) -> None:
+    """Load museums' open-data CSV files (NGA, MoMA, Tate, The Met)."""
+    from server.commands.catalogue import run
+
+    sys.exit(run(_load({"data": data}, config), files, as_json=as_json))
 
 
 def _place_options(command: Any) -> Any:

@@ -11,19 +11,20 @@ from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
 from engine import NotFound
-from server import auth_api, content_api, page, persona_api, session_api
+from server import auth_api, content_api, exhibition_api, page, persona_api, session_api
 from server.access import Access
 from server.answers import content_answer, rater_answer
 from server.auth import accept, public
 from server.hub import Hub
-from server.openapi import openapi_document
+from server.print_page import proposal_page
 from server.protocols.content import request_for
 from server.protocols.control import parse_body
 from server.protocols.encoding import to_json
+from server.protocols.exhibition import CHOICES, ExhibitionCodec
 from server.protocols.interface import Start
 from server.transports.plain_json import run_to_end
 from server.transports.sse import start_events, stream_events
-from server.transports.websocket import serve_socket
+from server.transports.websocket import Fixed, serve_socket
 
 
 def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
@@ -32,6 +33,7 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
     viewer = access.door.viewer
     _add_content(app, hub, access)
     _add_rater(app, hub, access)
+    _add_exhibition(app, hub, access)
     _add_users(app, access)
 
     @app.websocket("/stream")
@@ -212,11 +214,6 @@ def _add_content(app: QuartTrio, hub: Hub, access: Access) -> None:
         access.door.require_admin()
         return json(await models.restrict(parse_body(await request.get_data())))
 
-    @app.get("/openapi.json")
-    @public
-    async def openapi() -> Response:
-        return json(openapi_document(needs_token=access.door.tokens is not None))
-
     @app.get("/version")
     @public
     async def version() -> Response:
@@ -246,6 +243,49 @@ def _add_rater(app: QuartTrio, hub: Hub, access: Access) -> None:
     async def rate_batch() -> Response:
         start = await asked(several=True)
         return await start_events(hub, viewer(), request.scope, start)
+
+
+def _add_exhibition(app: QuartTrio, hub: Hub, access: Access) -> None:
+    """The exhibition and its proposals (contract 5)."""
+    viewer, codec = access.door.viewer, ExhibitionCodec()
+
+    @app.websocket("/ws/<session_id>")
+    async def exhibition(session_id: str) -> None:
+        await accept()
+        await serve_socket(
+            websocket._get_current_object(),  # type: ignore[attr-defined]
+            hub,
+            codec,
+            viewer(),
+            fixed=Fixed(session_id=session_id, greeting=codec.connected(session_id)),
+        )
+
+    @app.post("/api/curator/submit")
+    async def submit() -> Response:
+        key = request.headers.get("Idempotency-Key")
+        answer = await exhibition_api.submit(hub, viewer(), await request.get_data(), key)
+        return json(answer, 202)
+
+    @app.post(f"/api/sessions/<session_id>/<any({','.join(map(repr, CHOICES))}):choice>")
+    async def select(session_id: str, choice: str) -> Response:
+        body = await request.get_data()
+        return json(await exhibition_api.select(hub, viewer(), session_id, CHOICES[choice], body))
+
+    @app.get("/api/sessions/<session_id>/status")
+    async def exhibition_status(session_id: str) -> Response:
+        return json(await exhibition_api.show_status(hub, viewer(), session_id))
+
+    @app.get("/api/proposals/<session_id>")
+    async def proposal(session_id: str) -> Response:
+        answer = await exhibition_api.show_proposal(hub, viewer(), session_id)
+        kinds = ["application/json", "text/html"]
+        if request.accept_mimetypes.best_match(kinds, kinds[0]) == "text/html":
+            page = proposal_page(answer["proposal"])
+            response = Response(page, content_type="text/html; charset=utf-8")
+        else:
+            response = json(answer)
+        response.headers["Vary"] = "Accept"
+        return response
 
 
 def _add_users(app: QuartTrio, access: Access) -> None:

@@ -32,6 +32,7 @@ from engine import (
     Wheel,
     all_pipelines,
     open_engine,
+    open_sources,
     provider_configs,
 )
 from server.access import check_keys, open_access
@@ -57,12 +58,13 @@ async def open_everything(settings: Settings) -> AsyncIterator[Engine]:
     async with (
         open_journal(settings, limits) as journal,
         open_providers(settings, limits) as providers,
+        open_sources(settings.sources(), limits) as sources,
         open_engine(
             providers=providers,
             pipelines=all_pipelines(templates=Path(settings.data) / "templates"),
             journal=journal,
             limits=limits,
-            services=open_services(settings, journal),
+            services={**open_services(settings, journal), "sources": sources},
         ) as engine,
     ):
         yield engine

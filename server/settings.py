@@ -20,12 +20,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from engine import Limits, SimSettings
+from engine import SOURCE_NAMES, Limits, SimSettings, SourceSettings
 from server.connection import ConnectionLimits
 from server.hub import Bounds
 
 PREFIX = "ANTIPHON_"
 FILE = "antiphon.toml"
+_FILE_ONLY = ("providers", "source_urls")
+"""Tables: only the file can hold them."""
 
 
 class BadSetting(Exception):
@@ -59,6 +61,12 @@ class Settings(BaseSettings):
         default_factory=dict, description="Provider tables; only in antiphon.toml."
     )
 
+    offline: bool = Field(False, description="Ask no museum on the web: the catalogue alone.")
+    europeana_key: str = Field("", description="A key of Europeana's API; without one it is mute.")
+    source_urls: dict[str, str] = Field(
+        default_factory=dict, description="Sources' addresses, by name; only in antiphon.toml."
+    )
+
     jwt_secret: str = Field(
         "", repr=False, description="The HS256 secret; none and no JWKS: no authentication."
     )
@@ -76,6 +84,10 @@ class Settings(BaseSettings):
     stall_s: float = Field(30, gt=0, description="A reader that takes no byte so long is cut off.")
     drain_s: float = Field(30, ge=0, description="How long sessions may finish at a planned stop.")
     retention_s: float = Field(86400, gt=0, description="How long ended sessions are kept.")
+
+    selection_s: float = Field(
+        3600, gt=0, description="How long an exhibition waits for a person to choose."
+    )
 
     max_sessions: int = Field(10_000, ge=1, description="Running sessions in this process.")
     max_sessions_per_connection: int | None = Field(
@@ -126,6 +138,15 @@ class Settings(BaseSettings):
             raise ValueError("must be an address like http://127.0.0.1:8000")
         return url
 
+    @field_validator("source_urls")
+    @classmethod
+    def _known_sources(cls, urls: dict[str, str]) -> dict[str, str]:
+        known = [name for name in SOURCE_NAMES if name != "catalogue"]
+        for name, url in urls.items():
+            if name not in known or not url.startswith(("http://", "https://")):
+                raise ValueError(f"must be tables of {', '.join(known)}, each an http(s) address")
+        return urls
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -155,6 +176,14 @@ class Settings(BaseSettings):
             grace_s=self.grace_s,
             drain_s=self.drain_s,
             retention_s=self.retention_s,
+            selection_s=self.selection_s,
+        )
+
+    def sources(self) -> SourceSettings:
+        """Give where facts are asked for."""
+        urls = {f"{name}_url": url for name, url in self.source_urls.items()}
+        return SourceSettings(
+            offline=self.offline, data_dir=self.data, europeana_key=self.europeana_key, **urls
         )
 
     def connection_limits(self) -> ConnectionLimits:
@@ -204,7 +233,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for name, value in environ.items():
         if name.startswith(PREFIX) and value != "":
             field = name.removeprefix(PREFIX).lower()
-            if field == "providers" or field not in Settings.model_fields:
+            if field in _FILE_ONLY or field not in Settings.model_fields:
                 raise BadSetting(_unknown(name, [_env_name(each) for each in _names()]))
             values[field] = value
     return values
@@ -229,7 +258,7 @@ def _check_names(values: Mapping[str, Any]) -> None:
 
 
 def _names() -> list[str]:
-    return [name for name in Settings.model_fields if name != "providers"]
+    return [name for name in Settings.model_fields if name not in _FILE_ONLY]
 
 
 def _env_name(field: str) -> str:

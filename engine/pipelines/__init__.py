@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from engine.pipelines.content import ContentPipeline, Template, Templates
+from engine.pipelines.exhibition import ExhibitionPipeline, proposal_of
 from engine.pipelines.generate import GeneratePipeline
 from engine.pipelines.interface import AnyPipeline, Pipeline
 from engine.pipelines.persona import PersonaPipeline
@@ -11,6 +12,7 @@ from engine.pipelines.rater import RaterPipeline
 __all__ = [
     "AnyPipeline",
     "ContentPipeline",
+    "ExhibitionPipeline",
     "GeneratePipeline",
     "PersonaPipeline",
     "Pipeline",
@@ -18,6 +20,7 @@ __all__ = [
     "Template",
     "Templates",
     "all_pipelines",
+    "proposal_of",
 ]
 
 
@@ -32,4 +35,5 @@ def all_pipelines(*, templates: Path | None = None) -> tuple[AnyPipeline, ...]:
         ContentPipeline(Templates(templates)),
         RaterPipeline(),
         PersonaPipeline(),
+        ExhibitionPipeline(),
     )

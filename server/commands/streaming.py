@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -18,7 +18,16 @@ import httpx2
 import trio
 from trio_websocket import ConnectionRejected, HandshakeError
 
-from engine import JSON, AntiphonError, Engine, Entry, MemoryJournal, all_pipelines, open_engine
+from engine import (
+    JSON,
+    AntiphonError,
+    Engine,
+    Entry,
+    MemoryJournal,
+    all_pipelines,
+    open_engine,
+    open_sources,
+)
 from server.client import Client, Refused, Stream, Unreachable, is_terminal
 from server.protocols import all_codecs
 from server.protocols.encoding import Encoder, refusal, tell
@@ -73,8 +82,13 @@ def stream(settings: Settings, *, protocol: str, path: str, request: JSON, show:
         request: what to run.
         show: what is made of its messages.
     """
+    return in_terminal(_stream, settings, protocol, path, request, show)
+
+
+def in_terminal(main: Callable[..., Awaitable[int]], *args: Any) -> int:
+    """Run what a command does; a reader that has gone, as `head` has, is no traceback."""
     try:
-        return trio.run(_stream, settings, protocol, path, request, show)
+        return trio.run(main, *args)
     except* BrokenPipeError:  # whoever read us has enough, as `head` has
         with open(os.devnull, "wb") as nowhere:  # for what is flushed at the very end
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
@@ -162,12 +176,13 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     journal = MemoryJournal(limits)
     async with (
         open_providers(settings, limits) as providers,
+        open_sources(settings.sources(), limits) as sources,
         open_engine(
             providers=providers,
             pipelines=all_pipelines(templates=settings.data / "templates"),
             journal=journal,
             limits=limits,
-            services=open_services(settings, journal),
+            services={**open_services(settings, journal), "sources": sources},
         ) as engine,
     ):
         yield _InProcess(engine)
@@ -203,7 +218,7 @@ class _InProcess:
         except AntiphonError as error:
             raise Refused(json.loads(refusal(codec, error))) from error
         with await self._engine.subscribe(session.session_id) as subscription:
-            yield _Here(self._engine, session, Encoder(codec, tell(session.record)), subscription)
+            yield Here(self._engine, session, Encoder(codec, tell(session.record)), subscription)
 
 
 async def _check_reachable(client: Client, path: str) -> None:
@@ -267,17 +282,17 @@ class _Posted:
         await self._messages.cancel()
 
 
-class _Here:
+class Here:
     """A session of an engine in this process."""
 
-    def __init__(self, engine: Any, session: Any, encoder: Encoder, subscription: Any) -> None:
-        self._engine = engine
-        self._session = session
+    def __init__(self, engine: Engine, session: Any, encoder: Encoder, subscription: Any) -> None:
+        self.engine = engine
+        self.session_id: str = session.session_id
         self._encoder = encoder
         self._subscription = subscription
         self._messages: deque[JSON] = deque()
 
-    def __aiter__(self) -> _Here:
+    def __aiter__(self) -> Here:
         return self
 
     async def __anext__(self) -> JSON:
@@ -290,7 +305,8 @@ class _Here:
         return self._messages.popleft()
 
     async def cancel(self) -> None:
-        await self._engine.cancel(self._session.session_id)
+        """Ask for the session's cancel."""
+        await self.engine.cancel(self.session_id)
 
 
 def _leaf(error: BaseException) -> BaseException:

@@ -46,11 +46,20 @@ class Subscribe(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["replay", "snapshot"]
 
 
+class Select(msgspec.Struct, frozen=True, kw_only=True):
+    """Choose among the candidates that a session waits with."""
+
+    session_id: str | None
+    stage: str
+    indices: object
+    """As they came; the engine checks them."""
+
+
 class Ping(msgspec.Struct, frozen=True):
     """Are you there?"""
 
 
-Said: TypeAlias = Start | Cancel | Subscribe | Ping
+Said: TypeAlias = Start | Cancel | Subscribe | Select | Ping
 
 
 def parse_json(data: str | bytes | None) -> JSON:
@@ -107,6 +116,8 @@ def interpret(message: JSON, codec: Codec) -> Said:
             )
         case "subscribe":
             return _subscribe(message)
+        case "select":
+            return _select(message)
     options, rest = split_options(message)
     protocol, data = codec.decode(rest)
     return Start(protocol=protocol, data=data, options=options)
@@ -125,16 +136,11 @@ def split_options(message: JSON) -> tuple[Options, JSON]:
         if name is None:
             rest[key] = value
         elif value is not None:
-            found[name] = _whole(value) if name == "token_budget" else value
+            found[name] = value
     faults = [fault for name, value in found.items() if (fault := _fault(name, value))]
     if faults:
         raise InvalidRequest("; ".join(f"{path} {text}" for path, text in faults), faults)
     return Options(**found), rest
-
-
-def _whole(value: object) -> object:
-    """Take 3.0 for 3: JSON knows one kind of number."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _fault(name: str, value: object) -> tuple[str, str] | None:
@@ -162,6 +168,17 @@ def _subscribe(message: JSON) -> Subscribe:
             'mode must be "replay" or "snapshot"', [("mode", 'must be "replay" or "snapshot"')]
         )
     return Subscribe(session_id=session_id, after=_text(message, "after"), mode=mode)
+
+
+def _select(message: JSON) -> Select:
+    stage = _text(message, "stage")
+    if stage is None:
+        raise InvalidRequest("select needs a stage", [("stage", "is required")])
+    return Select(
+        session_id=_text(message, "session_id"),
+        stage=stage,
+        indices=_value(message, "selected_indices"),
+    )
 
 
 def _target(message: JSON) -> JSON | None:

@@ -11,14 +11,17 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+import msgspec
 import trio
 
 from engine import (
+    JSON,
     AntiphonError,
     InvalidRequest,
     NotFound,
     Overloaded,
     SessionRecord,
+    UnsupportedType,
     Viewer,
 )
 from server.frames import text_frame
@@ -26,6 +29,7 @@ from server.hub import Hub, gap_json
 from server.protocols.control import (
     Cancel,
     Ping,
+    Select,
     Subscribe,
     interpret,
     parse_json,
@@ -38,7 +42,7 @@ from server.wire import WIRE, Wire
 
 _log = logging.getLogger("antiphon.server")
 
-DONE, INTERNAL, RESTART = 1000, 1011, 1012
+DONE, POLICY, INTERNAL, RESTART = 1000, 1008, 1011, 1012
 """Close codes (contract 0, Liveness)."""
 
 LAST_WORDS_S = 0.5
@@ -66,15 +70,37 @@ class Socket(Protocol):
         """Send the close frame."""
 
 
+class Fixed(msgspec.Struct, frozen=True, kw_only=True):
+    """The one session that a connection is for: it is read from its start, and no other begins."""
+
+    session_id: str
+    greeting: JSON
+    """The connection's first message."""
+
+
 async def serve_socket(
-    socket: Any, hub: Hub, codec: Codec, viewer: Viewer, *, max_sessions: int
+    socket: Any,
+    hub: Hub,
+    codec: Codec,
+    viewer: Viewer,
+    *,
+    max_sessions: int = 0,
+    fixed: Fixed | None = None,
 ) -> None:
     """Serve one accepted WebSocket until it is over.
+
+    Args:
+        socket: Quart's.
+        hub: the engine and what goes with it.
+        codec: the endpoint's protocol.
+        viewer: who is at the other end.
+        max_sessions: how many sessions of this connection may run at once.
+        fixed: the session that it is for, if it is for one.
 
     Cancellation: (the client has gone) its readers leave their sessions, which start their grace.
     """
     wire = socket.scope.get("extensions", {}).get(WIRE)
-    conversation = Conversation(socket, hub, codec, viewer, wire, max_sessions)
+    conversation = Conversation(socket, hub, codec, viewer, wire, max_sessions, fixed)
     try:
         await conversation.run()
     except Exception:  # Hypercorn would close with 1000
@@ -96,7 +122,9 @@ class Conversation:
         viewer: Viewer,
         wire: Wire | None,
         max_sessions: int,
+        fixed: Fixed | None = None,
     ) -> None:
+        self._fixed = fixed
         self._socket = socket
         self._hub = hub
         self._engine = hub.engine
@@ -118,11 +146,27 @@ class Conversation:
 
     async def run(self) -> None:
         """Converse until the client goes or the server stops."""
+        if self._fixed is not None and not await self._greet(self._fixed):
+            return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, nursery.cancel_scope)
             nursery.start_soon(self._watch_drain, nursery.cancel_scope)
             while True:
                 await self._hear(await self._socket.receive(), nursery)
+
+    async def _greet(self, fixed: Fixed) -> bool:
+        """Read the connection's session from its start; False: there is none, and it is closed."""
+        try:
+            record = await self._engine.record(fixed.session_id, self._viewer)
+            if record.protocol != self._codec.protocol:
+                raise NotFound(f"no {self._codec.protocol} has the id {fixed.session_id}")
+            self._writer.say(to_json(fixed.greeting))
+            await self._follow(record, None)
+        except AntiphonError as error:
+            await self._send(refusal(self._codec, error, session_id=fixed.session_id))
+            await self._socket.close(POLICY, error.code)
+            return False
+        return True
 
     def close(self) -> None:
         """Leave all sessions."""
@@ -163,6 +207,8 @@ class Conversation:
                     await self._cancel(cancel, nursery)
                 case Subscribe() as subscribe:
                     await self._subscribe(subscribe)
+                case Select() as select:
+                    await self._select(select)
                 case Ping():
                     self._writer.say(b'{"type":"pong"}')
         except AntiphonError as error:
@@ -170,6 +216,10 @@ class Conversation:
         await self._writer.wait_room()
 
     async def _start(self, start: Start) -> None:
+        if self._fixed is not None:
+            raise UnsupportedType(
+                "this connection is for one session; allowed are select, cancel, subscribe and ping"
+            )
         if len(self._started) >= self._max_sessions:
             raise Overloaded(
                 f"{self._max_sessions} sessions are running on this connection, "
@@ -186,6 +236,10 @@ class Conversation:
             if len(self._requests) > REMEMBERED_REQUESTS:
                 del self._requests[next(iter(self._requests))]
         await self._follow(session.record, None)
+
+    async def _select(self, select: Select) -> None:
+        session_id = select.session_id or self._by_request(None)
+        await self._engine.select(session_id, select.stage, select.indices, viewer=self._viewer)
 
     async def _subscribe(self, wanted: Subscribe) -> None:
         record = await self._engine.record(wanted.session_id, self._viewer)
@@ -233,6 +287,8 @@ class Conversation:
                 return self._requests[request_id]
             except KeyError:
                 raise NotFound(f"no request {request_id!r} was made on this connection") from None
+        if self._fixed is not None:
+            return self._fixed.session_id
         running = [session_id for session_id in self._feeds if session_id in self._engine.sessions]
         if len(running) == 1:
             return running[0]

@@ -157,8 +157,7 @@ def _asking(task: str) -> str:
         "",
         task,
         flags=re.IGNORECASE,
-    )
-    bare = bare.rstrip("?").strip() or task  # it may have been a question mark and nothing else
+    ).rstrip("?")
     if _is_imperative(bare):
         return bare[0].lower() + bare[1:]
     if len(bare.split()) > 8 or re.match(
