@@ -18,7 +18,7 @@ import trio
 
 from benchmarks.results import write_result
 from server.client import Client
-from tests.system.process import ServerProcess
+from tests.system.server_process import ServerProcess
 
 PER_CONNECTION = 200
 SETTINGS: dict[str, object] = {
@@ -79,7 +79,7 @@ async def measure(count: int, folder: Path) -> dict[str, Any]:
             "listening_s": round(listening_s, 2),
             "all_gone_on_s": round(gone_on_s, 2),
             "recovery_ms_per_session": round((listening_s - empty_s) / len(sessions) * 1000, 3),
-            "resident_mib": round(server.resident_bytes() / 2**20, 1),
+            "resident_mib": round(server.resident_bytes / 2**20, 1),
         }
     finally:
         with trio.CancelScope(shield=True):

@@ -34,8 +34,8 @@ from engine.merging import merge
 from server.client import Client
 from server.protocols import all_codecs
 from server.protocols.encoding import Encoder, tell
-from tests.system.process import serving
 from tests.system.reading import open_sse
+from tests.system.server_process import serving
 
 DELTAS = 50_000
 PART = Part(id="p", target={"prompt_id": "p"}, phase="solutio", provider="simulated", model="m")

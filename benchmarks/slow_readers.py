@@ -21,7 +21,7 @@ import trio
 
 from benchmarks.results import write_result
 from tests.system.peers import UPGRADE, masked
-from tests.system.process import ServerProcess
+from tests.system.server_process import ServerProcess
 
 READERS = 100
 SLOW_BYTES_PER_S = 2_000
@@ -123,7 +123,7 @@ async def measure(
                 await trio.sleep(1 / TOKENS_PER_S / readers)
             await trio.sleep(max(0.0, begin - time.perf_counter()))
             while True:
-                memory.append(server.resident_bytes())
+                memory.append(server.resident_bytes)
                 await trio.sleep(1)
     gaps_ms = [gap * 1000 for each in everyone if each.pace == "full" for gap in each.gaps_s]
     cuts = statistics.quantiles(gaps_ms, n=1000)

@@ -5,7 +5,9 @@ The only door: what a server or an application imports, it imports from here.
 
 from engine.actors import Wheel
 from engine.callers import ANYONE, Options, Picture, Viewer
+from engine.commands.content import ContentCommand, DraftCommand, FormatCommand
 from engine.commands.persona import Characteristics, Persona
+from engine.commands.rater import RaterBatchCommand, RaterCommand
 from engine.engine import Engine, open_engine
 from engine.errors import (
     AntiphonError,
@@ -127,6 +129,11 @@ __all__ = [
     "SqliteJournal",
     "all_pipelines",
     "ContentPipeline",
+    "ContentCommand",
+    "DraftCommand",
+    "FormatCommand",
+    "RaterCommand",
+    "RaterBatchCommand",
     "Template",
     "Templates",
     "Persona",

@@ -64,6 +64,8 @@ def _problem(
     more["session_id"] = record.session_id
     match event:
         case Failed():
+            if event.code == "too_large":  # the budget is; a body would not have come so far
+                status = 422
             answer = problem_of(
                 event.code, event.message, status, event.retry_after_s, usage=event.usage, **more
             )

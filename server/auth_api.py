@@ -35,7 +35,7 @@ async def add_user(users: Users, body: JSON) -> JSON:
         InvalidRequest: a field is missing or not allowed. Conflict: the name is taken.
     """
     name, password = _texts(body, "name", "password")
-    role = body.get("role", "editor")
+    role = body.get("role")
     user = await users.add(
         name, password, role if isinstance(role, str) else "", replace=body.get("replace") is True
     )

@@ -16,6 +16,7 @@ from server.access import Access
 from server.answers import content_answer, rater_answer
 from server.auth import accept, public
 from server.hub import Hub
+from server.openapi import openapi_document
 from server.print_page import proposal_page
 from server.protocols.content import request_for
 from server.protocols.control import parse_body
@@ -213,6 +214,11 @@ def _add_content(app: QuartTrio, hub: Hub, access: Access) -> None:
     async def restrict_models() -> Response:
         access.door.require_admin()
         return json(await models.restrict(parse_body(await request.get_data())))
+
+    @app.get("/openapi.json")
+    @public
+    async def openapi() -> Response:
+        return json(openapi_document(needs_token=access.door.tokens is not None))
 
     @app.get("/version")
     @public

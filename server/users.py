@@ -24,7 +24,8 @@ PASSWORD_CHARACTERS = (8, 1024)
 HASHING = 2
 """Hashes at one time: each takes 64 MiB and a core for about 50 ms."""
 
-_NAME = re.compile(r"[\w.@+-]{1,128}")
+NAME_PATTERN = "[A-Za-z0-9_.@+-]{1,128}"
+_NAME = re.compile(NAME_PATTERN)
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

@@ -158,6 +158,8 @@ class _Folding:
         return folded
 
     def value(self, value: Any, annotation: Any, path: Path) -> Any:
+        if isinstance(value, float):
+            return _as_meant(value, annotation)
         if isinstance(value, dict):
             model = _model_for(value, annotation)
             if model is not None:
@@ -225,6 +227,13 @@ def _inner(annotation: Any, *origins: type) -> Any:
             args = [arg for arg in get_args(member) if arg is not Ellipsis]
             return args[-1] if args else None
     return None
+
+
+def _as_meant(value: float, annotation: Any) -> float | int:
+    """Take 3.0 for 3 where a whole number is wanted: JSON knows one kind (RFC 8259, 6)."""
+    members = list(_alternatives(annotation))
+    is_whole = value.is_integer() and int in members and float not in members
+    return int(value) if is_whole else value
 
 
 def _is_container(annotation: Any) -> bool:

@@ -136,11 +136,16 @@ def split_options(message: JSON) -> tuple[Options, JSON]:
         if name is None:
             rest[key] = value
         elif value is not None:
-            found[name] = value
+            found[name] = _whole(value) if name == "token_budget" else value
     faults = [fault for name, value in found.items() if (fault := _fault(name, value))]
     if faults:
         raise InvalidRequest("; ".join(f"{path} {text}" for path, text in faults), faults)
     return Options(**found), rest
+
+
+def _whole(value: object) -> object:
+    """Take 3.0 for 3: JSON knows one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _fault(name: str, value: object) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ import trio
 
 from server.client import FIRST_WAIT_S, LONGEST_WAIT_S
 from server.transports.sse import KEEP_ALIVE_S
-from tests.system.process import serving
+from tests.system.server_process import serving
 
 pytestmark = pytest.mark.system
 

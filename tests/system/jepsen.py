@@ -29,8 +29,8 @@ import msgspec
 import trio
 
 from server.client import Client, Fold, Message, Unreachable, is_terminal
-from tests.system.process import ServerProcess
 from tests.system.reading import open_sse, wait_ended
+from tests.system.server_process import ServerProcess
 
 Fault = Literal["drop", "double", "reorder", "garble"]
 FAULTS: tuple[Fault, ...] = ("drop", "double", "reorder", "garble")

@@ -14,8 +14,8 @@ import trio
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from trio_websocket import open_websocket_url
 
-from tests.system.process import ServerProcess, serving
 from tests.system.reading import http, open_sse
+from tests.system.server_process import ServerProcess, serving
 
 pytestmark = pytest.mark.system
 

@@ -14,8 +14,8 @@ import pytest
 import trio
 
 from server.client import Client
-from tests.system.process import ROOT, ServerProcess, serving
 from tests.system.reading import wait_ended
+from tests.system.server_process import ROOT, ServerProcess, serving
 
 pytestmark = pytest.mark.system
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from server.client import Client, Fold
-from tests.system.process import ServerProcess, serving
 from tests.system.reading import Event, http, open_sse, wait_ended
+from tests.system.server_process import ServerProcess, serving
 
 pytestmark = pytest.mark.system
 

@@ -12,8 +12,8 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from server.client import Client, Fold, Refused
-from tests.system.process import ServerProcess, serving
 from tests.system.reading import http, open_sse, wait_ended
+from tests.system.server_process import ServerProcess, serving
 
 pytestmark = pytest.mark.system
 

@@ -31,6 +31,7 @@ class Book:
         self._conversations = conversations
         self._answers: dict[str, Answer] = {}
         self._begun: dict[str, tuple[Voice, Part, int]] = {}
+        self._kept: set[str] = set()
         self._writing = trio.Lock()
 
     def begin(self, voice: Voice, part: Part, round_number: int) -> None:
@@ -90,9 +91,11 @@ class Book:
                 message=self._admitted.request.data.message,
                 answers=tuple(answers),
             )
+            fresh = [answer for answer in answers if answer.response_id not in self._kept]
             await self._conversations.keep(
-                self._admitted.conversation_id, self._run.owner, exchange
+                self._admitted.conversation_id, self._run.owner, exchange, fresh=fresh
             )
+            self._kept.update(answer.response_id for answer in fresh)
 
 
 def _answer(

@@ -9,6 +9,7 @@ Must not import sessions.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -153,10 +154,23 @@ class Conversations:
             elif document.owner != owner:
                 raise _unknown(conversation_id)
 
-    async def keep(self, conversation_id: str, owner: str, exchange: Exchange) -> None:
+    async def keep(
+        self,
+        conversation_id: str,
+        owner: str,
+        exchange: Exchange,
+        *,
+        fresh: Collection[Answer] | None = None,
+    ) -> None:
         """Make an exchange durable, with its place among the owner's conversations.
 
         Keeping the same exchange again replaces it.
+
+        Args:
+            conversation_id: where it belongs.
+            owner: whose it is.
+            exchange: all of it.
+            fresh: the answers that were not kept before; None: all of them.
 
         Raises:
             NotFound: meanwhile the conversation's id became another owner's.
@@ -178,8 +192,9 @@ class Conversations:
                 value=msgspec.to_builtins(exchange),
                 updated_at=exchange.at,
             ),
-            _new_header(conversation_id, owner, title, begun_at, exchange.at),
         ]
+        if known is None or known.updated_at < exchange.at:
+            documents.append(_new_header(conversation_id, owner, title, begun_at, exchange.at))
         documents += [
             Document(
                 collection=RESPONSES,
@@ -188,7 +203,7 @@ class Conversations:
                 value={"conversation_id": conversation_id, "exchange": exchange.key},
                 updated_at=exchange.at,
             )
-            for answer in exchange.answers
+            for answer in (exchange.answers if fresh is None else fresh)
         ]
         with single_error():
             async with trio.open_nursery() as nursery:

@@ -157,7 +157,8 @@ def _asking(task: str) -> str:
         "",
         task,
         flags=re.IGNORECASE,
-    ).rstrip("?")
+    )
+    bare = bare.rstrip("?").strip() or task  # it may have been a question mark and nothing else
     if _is_imperative(bare):
         return bare[0].lower() + bare[1:]
     if len(bare.split()) > 8 or re.match(

@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from engine.events import Completed, Entry, Event, Failed, PartCompleted
+from engine.journal.interface import Document
 from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
 from engine.pipelines.persona.conversations import Conversations, Exchange
@@ -104,6 +105,47 @@ async def test_a_crash_in_any_append_loses_and_doubles_nothing(
         for event in (*before, *after):
             if isinstance(event, PartCompleted):
                 assert folded[event.part.id] == event.text
+
+
+class CrashingAtPut(FaultyJournal):
+    """A journal whose process ends in the n-th write of a document: it is not written any more."""
+
+    def __init__(self, nth: int) -> None:
+        super().__init__(MemoryJournal(Limits()), delay_s=0.02)
+        self.puts = 0
+        self._nth = nth
+
+    async def put(self, document: Document) -> None:
+        self.puts += 1
+        if self.puts == self._nth:
+            self.crash()
+        await super().put(document)
+
+
+async def test_an_answer_is_kept_before_it_is_told_to_be_complete(
+    autojump_clock: MockClock,
+) -> None:
+    """A conversation's turn that a client has seen is durable, whichever write the crash hits."""
+    for nth in range(1, 30):
+        journal = CrashingAtPut(nth)
+        seen: list[PartCompleted] = []
+        async with open_chat(journal=journal) as engine:
+            session = await engine.start(
+                "persona", multi_chat("hi", mode="debate", synthesis=True), owner="ann"
+            )
+            conversation_id = session.record.command["conversation_id"]
+            with await engine.subscribe(session.session_id) as reader:
+                while batch := await reader.receive():
+                    events = [entry.event for entry in batch if isinstance(entry, Entry)]
+                    seen += [event for event in events if isinstance(event, PartCompleted)]
+        has_crashed = journal.has_crashed
+        kept = await Conversations(journal.survivor()).exchanges(conversation_id, "ann")
+        texts = {answer.response_id: answer.text for each in kept for answer in each.answers}
+        assert {event.data["response_id"]: event.text for event in seen}.items() <= texts.items()
+        if not has_crashed:
+            assert len(seen) == 7
+            return
+    raise AssertionError("the chat never ended without a crash")
 
 
 async def test_what_is_complete_is_not_asked_for_again(autojump_clock: MockClock) -> None:

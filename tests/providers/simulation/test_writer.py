@@ -78,6 +78,14 @@ def test_any_text_is_answered(text: str, metadata: dict[str, str], key: bytes) -
     write(request(text, metadata, SCHEMA), key)
 
 
+@pytest.mark.parametrize("text", ["?", "??", "please ?", "could you\xa0?", "I want to ?", "!", "."])
+@pytest.mark.parametrize("metadata", PURPOSES, ids=lambda metadata: "-".join(metadata.values()))
+def test_a_text_of_marks_is_answered(text: str, metadata: dict[str, str]) -> None:
+    """A lone question mark is a text too: what is left of it may be nothing."""
+    answer = write(request(text, metadata), b"key")
+    assert "".join(delta.text for delta in answer.pieces(100)).strip()
+
+
 @pytest.mark.parametrize("role", ["system", "assistant", "tool"])
 def test_a_request_without_a_user_is_answered(role: str) -> None:
     """It answers from instructions and messages in context, whoever wrote them."""

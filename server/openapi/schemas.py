@@ -1,0 +1,167 @@
+"""The bodies of requests, as JSON schemas.
+
+The one rule: a command is described by its own schema, so the document and the checks cannot
+differ. Must not import Quart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from engine import (
+    JSON,
+    ContentCommand,
+    DraftCommand,
+    FormatCommand,
+    Persona,
+    RaterBatchCommand,
+    RaterCommand,
+)
+from server.protocols.control import MAX_REQUEST_ID, MAX_TOKEN_BUDGET
+from server.tokens import ROLES
+from server.users import NAME_PATTERN, PASSWORD_CHARACTERS
+
+TEXT: JSON = {"type": "string"}
+_MODEL: JSON = {"type": "string", "pattern": "^[^/]+/.*[^/]$", "maxLength": 200}
+_OUR_NAMES = (
+    "rater_prompt",
+    "rater_name",
+    "plot_point",
+    "system_prompts",
+    "main_prefix",
+    "main_suffix",
+    "assistant_prompt",
+    "editor_prompt",
+    "story_summary",
+    "previous_chapters",
+    "plot_context",
+    "plot_outline",
+    "plot_outline_status",
+    "related_outline_items",
+    "basic_bio",
+    "physical_appearance",
+    "usual_clothing",
+    "is_hidden",
+    "request_metadata",
+)
+_WIRE_NAMES = {
+    name: "".join(word.title() if place else word for place, word in enumerate(name.split("_")))
+    for name in _OUR_NAMES
+}
+"""What contract 3 spells in another way than our fields; both spellings are taken."""
+
+
+def _of(*required: str) -> JSON:
+    return {"type": "object", "required": list(required)}
+
+
+def all_schemas() -> JSON:
+    """Give the schemas of all bodies, by name."""
+    found: JSON = {
+        "Problem": {
+            **_of("type", "title", "status", "detail", "code"),
+            "properties": {"status": {"type": "integer"}, "code": TEXT, "detail": TEXT},
+        },
+        "CancelRequest": {
+            "type": "object",
+            "properties": {"reason": TEXT},
+        },
+        "Credentials": {
+            **_of("username", "password"),
+            "properties": {
+                name: {"type": "string", "minLength": 1, "maxLength": 1024}
+                for name in ("username", "password")
+            },
+        },
+        "User": {
+            **_of("name", "password", "role"),
+            "properties": {
+                "name": {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
+                "password": {
+                    "type": "string",
+                    "minLength": PASSWORD_CHARACTERS[0],
+                    "maxLength": PASSWORD_CHARACTERS[1],
+                },
+                "role": {"enum": list(ROLES)},
+            },
+        },
+        "Template": {
+            **_of("text"),
+            "properties": {"text": {"type": "string", "pattern": r"\{\{TEXT_TO_ANALYZE\}\}"}},
+        },
+        "Restrictions": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {role: {"type": ["array", "null"], "items": _MODEL} for role in ROLES},
+        },
+    }
+    for name, model in (
+        ("ContentRequest", ContentCommand),
+        ("DraftRequest", DraftCommand),
+        ("FormatRequest", FormatCommand),
+        ("RaterRequest", RaterCommand),
+        ("RaterBatchRequest", RaterBatchCommand),
+        ("Persona", Persona),
+    ):
+        found |= _of_model(name, model)
+    for each in found["Characteristics"]["properties"].values():
+        if "array" in str(each):  # one text stands for a list of one
+            each.setdefault("anyOf", [dict(each)]).append(TEXT)
+            each.pop("type", None)
+    persona = found["Persona"]
+    found["PersonaFields"] = {  # its id stands in the address
+        **persona,
+        "properties": {key: each for key, each in persona["properties"].items() if key != "id"},
+        "required": [key for key in persona["required"] if key != "id"],
+    }
+    return found
+
+
+def _of_model(name: str, model: type[BaseModel]) -> JSON:
+    """Give a command's schema and those that it refers to, by the wire's names."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    inner = schema.pop("$defs", {})
+    if name != "Persona":
+        schema["properties"].pop("half", None)
+        schema["required"] = [each for each in schema.get("required", ()) if each != "half"]
+        schema["properties"] |= {
+            "request_id": {"type": ["string", "null"], "maxLength": MAX_REQUEST_ID},
+            "detached": {"type": ["boolean", "null"]},
+            "deadline_s": {"type": ["number", "null"], "exclusiveMinimum": 0},
+            "token_budget": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": MAX_TOKEN_BUDGET,
+            },
+        }
+    return {each: _spelt(value) for each, value in {name: schema, **inner}.items()}
+
+
+def _or_null(schema: JSON) -> JSON:
+    """Say that null stands for "not given" where a list or an object may stand."""
+    if schema.get("type") in ("array", "object") or "$ref" in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    return schema
+
+
+def _spelt(schema: Any) -> Any:
+    """Spell fields as the contract does, and say of trimmed texts what they need at least."""
+    if isinstance(schema, list):
+        return [_spelt(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _spelt(value) for key, value in schema.items() if key != "title"}
+    if isinstance(schema.get("properties"), dict):
+        found["properties"] = {
+            _WIRE_NAMES.get(key, key): _spelt(value)
+            if key in schema.get("required", ())
+            else _or_null(_spelt(value))
+            for key, value in schema["properties"].items()
+        }
+        found["required"] = [_WIRE_NAMES.get(key, key) for key in schema.get("required", ())]
+    if found.get("type") == "string" and "minLength" in found and "pattern" not in found:
+        least = found["minLength"]
+        found["pattern"] = r"\S" if least <= 1 else rf"\S[\s\S]{{{least - 2},}}\S"
+    return found
