@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import trio
+from tests.system.process import serving
 
 from engine import all_pipelines, open_engine
 from server.app import create_app
 from server.hub import Bounds, Hub
 from server.openapi import openapi_document
 from server.protocols import all_codecs
-from tests.system.process import serving
 from tests.system.reading import http
 from tests.system.test_auth import SECRET, bearer, token
 
