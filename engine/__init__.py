@@ -71,6 +71,7 @@ from engine.journal.sqlite import SqliteJournal
 from engine.knowledge.importing import ImportProgress, ImportReport, import_csv
 from engine.knowledge.sources import SOURCE_NAMES, Sources, SourceSettings, open_sources
 from engine.limits import Limits
+from engine.observing import Observation, PartObservation, SessionObservation
 from engine.pipelines import (
     ContentPipeline,
     ExhibitionPipeline,
@@ -106,6 +107,9 @@ __all__ = [
     "Viewer",
     "ANYONE",
     "Picture",
+    "Observation",
+    "SessionObservation",
+    "PartObservation",
     "Session",
     "SessionRecord",
     "SessionState",

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from engine.actors.roster import Roster
 from engine.actors.wheel import Wheel
 from engine.callers import ANYONE, Options, Viewer
 from engine.errors import (
@@ -37,6 +38,7 @@ from engine.events import JSON, CancelReason
 from engine.journal.interface import Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
+from engine.observing import Observation, observe
 from engine.sessions.admission import Admission, Admitting
 from engine.sessions.attachment import Attachment
 from engine.sessions.delays import DelayLine
@@ -81,6 +83,8 @@ class Engine(Registry):
         self.is_draining = False
         self.wheel = Wheel()
         self.supervisor: Supervisor | None = None
+        self.roster = Roster()
+        """The engine's own supervisors."""
         self._random = random
         self._rollup = DelayLine(limits.rollup_s)
         self._nursery: trio.Nursery | None = None
@@ -278,6 +282,23 @@ class Engine(Registry):
             self.sessions.pop(session.session_id, None)
             self._slots.give_back(session.record.owner)
 
+    # ---- looking ---------------------------------------------------------------------------------
+
+    def observe(self, *, max_sessions: int = 200, max_parts: int = 200) -> Observation:
+        """Look at the running system: sessions, parts, supervisors and actors, at this moment.
+
+        Args:
+            max_sessions: at most so many sessions, the newest.
+            max_parts: at most so many parts of each.
+        """
+        return observe(
+            self,
+            max_sessions=max_sessions,
+            max_parts=max_parts,
+            now=self.now(),
+            monotonic=trio.current_time(),
+        )
+
     # ---- cancelling ------------------------------------------------------------------------------
 
     async def cancel(
@@ -443,6 +464,7 @@ async def open_engine(
         "engine", strategy="one_for_one", intensity=10, period_s=60.0, backoff=Backoff(base_s=0.1)
     ) as supervisor:
         engine.supervisor = supervisor
+        engine.roster.enter(supervisor)
         for spec in _services(engine):
             await supervisor.start(spec)
         async with trio.open_nursery() as nursery:

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 import trio
 
+from engine.actors.roster import Place
 from engine.limits import Limits
 
 T = TypeVar("T")
@@ -132,6 +133,7 @@ class Mailbox(Generic[T]):
         self.size = size
         send, self._receive = trio.open_memory_channel[T](size)
         self._sender = Sender(name, send)
+        self._place = Place(self)
 
     async def send(self, item: T) -> None:
         """Send an item, waiting for room; as `Sender.send`.
@@ -198,6 +200,7 @@ class Mailbox(Generic[T]):
         """
         self._sender.close()
         self._receive.close()
+        self._place.leave()
 
     async def aclose(self) -> None:
         """Close both sides, as `close` does.

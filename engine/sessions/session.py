@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import trio
 
+from engine.actors.roster import Roster, use_roster
 from engine.errors import AntiphonError, Conflict, Escalated, JournalFailed, NotFound
 from engine.events import (
     JSON,
@@ -100,6 +101,8 @@ class Session:
         """The parts at work, by id."""
         self.pause: Pause | None = None
         """The wait for a person's choice, while there is one."""
+        self.roster = Roster()
+        """The supervisors, groups and mailboxes that its pipeline has opened."""
         self.ended = trio.Event()
         """Set when the terminal event is in the log, or the session was set aside."""
         self.started_at = trio.current_time()
@@ -136,6 +139,7 @@ class Session:
         Cancellation: from outside (the process ends at once), the session is left as the journal
         has it, and goes on after the restart.
         """
+        use_roster(self.roster)
         try:
             await self._end(await self._work_to_the_end())
         finally:
@@ -421,6 +425,11 @@ class Session:
             running.upstreams -= 1
             if running.stop is not None and running.stop.open_upstreams:
                 running.stop.upstream_closed(now)
+
+    @property
+    def open_upstreams(self) -> int:
+        """How many of the providers' streams are open."""
+        return self._upstreams
 
     def __repr__(self) -> str:
         return f"<Session {self.session_id} {self.record.protocol} {self.state}>"

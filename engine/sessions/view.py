@@ -37,14 +37,26 @@ _JOIN_AT = 512  # pieces; joining now and then keeps a long part's list short
 class PartView:
     """One part, as its readers have it: the text is that of the last attempt only."""
 
-    __slots__ = ("_pieces", "completed", "failed", "part", "state", "tokens")
+    __slots__ = (
+        "_pieces",
+        "attempts",
+        "completed",
+        "ended_at",
+        "failed",
+        "part",
+        "state",
+        "tokens",
+    )
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, at: float) -> None:
         self.part = part
         self.state: PartState = "running"
         self.tokens = 0
         self.completed: PartCompleted | None = None
         self.failed: PartFailed | None = None
+        self.attempts: list[tuple[int, float]] = [(part.attempt, at)]
+        """Each attempt that was seen, and the Unix time at which its first entry was numbered."""
+        self.ended_at: float | None = None
         self._pieces: list[str] = []
 
     @property
@@ -61,12 +73,16 @@ class PartView:
         if len(self._pieces) > _JOIN_AT:
             self._pieces = ["".join(self._pieces)]
 
-    def begin(self, part: Part) -> None:
+    def begin(self, part: Part, at: float) -> None:
         """Start an attempt: the text so far is void."""
+        if self.attempts[-1][0] != part.attempt:
+            self.attempts.append((part.attempt, at))
+        self.ended_at = None
         self.part, self.state, self.tokens, self._pieces = part, "running", 0, []
 
-    def end(self, state: PartState, text: str) -> None:
+    def end(self, state: PartState, text: str, at: float) -> None:
         """Settle the part with its final text."""
+        self.ended_at = at
         self.state, self._pieces = state, [text]
 
     def __repr__(self) -> str:
@@ -114,25 +130,25 @@ class View:
             part = event.part
             view = self.parts.get(part.id)
             if view is None:
-                view = self.parts[part.id] = PartView(part)
+                view = self.parts[part.id] = PartView(part, entry.at)
             elif view.part is not part:
-                self._meet(view, part)
+                self._meet(view, part, entry.at)
             view.add(event.text, event.tokens)
         else:
             self._apply_other(entry)
 
-    def _meet(self, view: PartView, part: Part) -> None:
+    def _meet(self, view: PartView, part: Part, at: float) -> None:
         if part.attempt != view.part.attempt:
-            view.begin(part)
+            view.begin(part, at)
         else:
             view.part = part
 
-    def _part(self, part: Part) -> PartView:
+    def _part(self, part: Part, at: float) -> PartView:
         view = self.parts.get(part.id)
         if view is None:
-            view = self.parts[part.id] = PartView(part)
+            view = self.parts[part.id] = PartView(part, at)
         else:
-            self._meet(view, part)
+            self._meet(view, part, at)
         return view
 
     def _apply_other(self, entry: Entry) -> None:
@@ -148,17 +164,18 @@ class View:
                 self.phases[event.phase] = "completed"
                 self.data[event.phase] = event.data
             case PartCompleted():
-                view = self._part(event.part)
-                view.end("completed", event.text)
+                view = self._part(event.part, entry.at)
+                view.end("completed", event.text, entry.at)
                 view.completed = event
             case PartFailed():
-                view = self._part(event.part)
-                view.state, view.failed = "failed", event
+                view = self._part(event.part, entry.at)
+                view.state, view.failed, view.ended_at = "failed", event, entry.at
             case PartCancelled():
-                self._part(event.part).end("cancelled", event.partial)
+                view = self._part(event.part, entry.at)
+                view.end("cancelled", event.partial, entry.at)
             case Attempt():
-                view = self._part(event.part)
-                view.begin(event.part)
+                view = self._part(event.part, entry.at)
+                view.begin(event.part, entry.at)
                 view.completed = view.failed = None
             case SelectionRequired():
                 self.phase, self.waiting = event.phase, event

@@ -8,7 +8,11 @@ from engine.supervision.events import (
     ChildStarted,
     ChildStatistics,
     Escalating,
+    GroupStatistics,
+    MemberState,
+    MemberStatistics,
     SupervisorEvent,
+    SupervisorStatistics,
 )
 from engine.supervision.group import (
     All,
@@ -44,6 +48,10 @@ __all__ = [
     "Supervisor",
     "ChildSpec",
     "ChildStatistics",
+    "SupervisorStatistics",
+    "GroupStatistics",
+    "MemberStatistics",
+    "MemberState",
     "SupervisorEvent",
     "ChildStarted",
     "ChildExited",

@@ -6,11 +6,11 @@ the supervisor decides. Must not import trio.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from engine.supervision.policy import Exit, RestartType
+from engine.supervision.policy import Exit, RestartType, Strategy
 
 ChildState = Literal["running", "restarting", "stopping", "resting"]
 """Resting: ended normally, and a sibling's restart may start it again."""
@@ -74,3 +74,34 @@ class ChildStatistics(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     error: Exception | None
     """What the last incarnation that failed had raised."""
+    inside: tuple[Any, ...] = ()
+    """What is at work inside it: the statistics of supervisors, groups and mailboxes."""
+
+
+class SupervisorStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A supervisor at one moment."""
+
+    name: str
+    strategy: Strategy
+    children: tuple[ChildStatistics, ...]
+
+
+MemberState = Literal["waiting", "running", "done", "lost", "dropped"]
+
+
+class MemberStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of a group at one moment."""
+
+    id: str
+    state: MemberState
+    attempt: int
+    """0: it has not begun."""
+    started_at: float
+    """When this attempt was begun, in seconds of trio's clock."""
+
+
+class GroupStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """A fan-out at one moment."""
+
+    policy: str
+    members: tuple[MemberStatistics, ...]

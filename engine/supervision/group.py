@@ -15,7 +15,9 @@ from typing import Generic, TypeAlias, TypeVar, assert_never
 import msgspec
 import trio
 
+from engine.actors.roster import Place
 from engine.actors.unwrapping import single_error
+from engine.supervision.events import GroupStatistics, MemberState, MemberStatistics
 from engine.supervision.policy import (
     Backoff,
     Child,
@@ -124,11 +126,13 @@ async def fan_out(
     open_members = len(members)
     valid = 0
     waiting = iter(enumerate(members))
+    group = _Group(members, policy)
+    place = Place(group)
 
     async def lane(todo: Iterator[tuple[int, Member[T]]], scope: trio.CancelScope) -> None:
         nonlocal open_members, valid
         for index, member in todo:
-            outcome = outcomes[index] = await _work(member, each, random)
+            outcome = outcomes[index] = await _work(member, each, random, group)
             open_members -= 1
             if isinstance(outcome, Done) and (is_valid is None or is_valid(outcome.value)):
                 valid += 1
@@ -136,11 +140,40 @@ async def fan_out(
                 scope.cancel(reason="the group's policy needs no more")
                 return
 
-    with single_error():
-        async with trio.open_nursery() as nursery:
-            for _ in range(min(lanes or len(members), len(members))):
-                nursery.start_soon(lane, waiting, nursery.cancel_scope)
+    try:
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(lanes or len(members), len(members))):
+                    nursery.start_soon(lane, waiting, nursery.cancel_scope)
+    finally:
+        place.leave()
     return tuple(outcomes)
+
+
+class _Group:
+    """What an observer may see of a fan-out."""
+
+    def __init__(self, members: Sequence[Member[T]], policy: GroupPolicy) -> None:
+        self._policy = policy
+        self._members = {
+            member.id: MemberStatistics(id=member.id, state="waiting", attempt=0, started_at=0.0)
+            for member in members
+        }
+
+    def note(self, member_id: str, state: MemberState, attempt: int) -> None:
+        """Say where a member stands."""
+        known = self._members[member_id]
+        is_new = attempt != known.attempt
+        self._members[member_id] = MemberStatistics(
+            id=member_id,
+            state=state,
+            attempt=attempt,
+            started_at=trio.current_time() if is_new else known.started_at,
+        )
+
+    def statistics(self) -> GroupStatistics:
+        """Give a frozen view of the group."""
+        return GroupStatistics(policy=repr(self._policy), members=tuple(self._members.values()))
 
 
 def _needed(policy: GroupPolicy, members: int) -> int | None:
@@ -159,13 +192,18 @@ def _needed(policy: GroupPolicy, members: int) -> int | None:
     return k
 
 
-async def _work(member: Member[T], policy: Policy, random: Callable[[], float]) -> Done[T] | Lost:
+async def _work(
+    member: Member[T], policy: Policy, random: Callable[[], float], group: _Group
+) -> Done[T] | Lost:
     """Run a member until it returns or its restarts are used up."""
     state = State(policy=policy, children=(Child(id=member.id, restart="transient"),))
     attempt = 1
     while True:
+        group.note(member.id, "running", attempt)
         try:
-            return Done(await member.fn(attempt))
+            value = await member.fn(attempt)
+            group.note(member.id, "done", attempt)
+            return Done(value)
         except Exception as error:  # this is a supervisor: the error becomes an exit
             failure = error
         exited = Exit(child_id=member.id, incarnation=attempt, kind="error", error=failure)
@@ -175,6 +213,7 @@ async def _work(member: Member[T], policy: Policy, random: Callable[[], float]) 
                 await trio.sleep(delay_s)
                 attempt += 1
             case Forget() | Escalate():
+                group.note(member.id, "lost", attempt)
                 return Lost(failure, attempt)
             case Ignore():
                 raise AssertionError(f"{exited!r} is stale in {state!r}")

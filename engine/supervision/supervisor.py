@@ -19,6 +19,7 @@ import msgspec
 import trio
 
 from engine.actors.mailbox import Mailbox
+from engine.actors.roster import Place, Roster, use_roster
 from engine.actors.unwrapping import single_error
 from engine.errors import Escalated
 from engine.limits import Limits
@@ -32,6 +33,7 @@ from engine.supervision.events import (
     ChildStatistics,
     Escalating,
     SupervisorEvent,
+    SupervisorStatistics,
 )
 from engine.supervision.policy import (
     Backoff,
@@ -76,6 +78,7 @@ class _Child:
         self.error: Exception | None = None
         self.exit: Exit | None = None
         self.scope = trio.CancelScope()
+        self.roster = Roster()
         self.entered = trio.Event()
         self.ended = trio.Event()
         self.ended.set()
@@ -170,8 +173,15 @@ class Supervisor:
                 started_at=child.started_at,
                 restarts=child.restarts,
                 error=child.error,
+                inside=child.roster.statistics(),
             )
             for child in self._children.values()
+        )
+
+    def statistics(self) -> SupervisorStatistics:
+        """Give a frozen view of the supervisor and all that is inside it."""
+        return SupervisorStatistics(
+            name=self.name, strategy=self._state.policy.strategy, children=self.children()
         )
 
     def __repr__(self) -> str:
@@ -199,6 +209,7 @@ class Supervisor:
 
     async def _run(self, child: _Child) -> None:
         """Run one incarnation, and report how it ended."""
+        use_roster(child.roster)
         kind: ExitKind = "normal"
         error: Exception | None = None
         incarnation = child.incarnation
@@ -380,6 +391,7 @@ async def open_supervisor(
         may_restart=may_restart,
     )
     supervisor = Supervisor(name, policy, random, on_event)
+    place = Place(supervisor)
     try:
         with single_error():
             async with trio.open_nursery() as nursery:
@@ -392,4 +404,5 @@ async def open_supervisor(
                 finally:
                     supervisor._is_open = False
     finally:
+        place.leave()
         supervisor._close()
