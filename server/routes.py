@@ -23,6 +23,7 @@ from server.protocols.control import parse_body
 from server.protocols.encoding import to_json
 from server.protocols.exhibition import CHOICES, ExhibitionCodec
 from server.protocols.interface import Start
+from server.transports.observer import Observers
 from server.transports.plain_json import run_to_end
 from server.transports.sse import start_events, stream_events
 from server.transports.websocket import Fixed, serve_socket
@@ -130,6 +131,15 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
     @app.get("/api/providers")
     async def providers() -> Response:
         return json({"providers": session_api.describe_providers(hub)})
+
+    # ---- the observer ----------------------------------------------------------------------------
+
+    observers = Observers(hub)
+
+    @app.get("/api/observer")
+    async def observer() -> Response:
+        access.door.require_admin()
+        return observers.stream(request.scope)
 
     # ---- health ----------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 /**
- * The page: one section for each of the five words; which one is shown says the
+ * The page: one section for each of the five words, and the observer; which one is shown says the
  * address. A section is made when it is first opened, and stays: leaving it stops nothing.
  * @module
  */
@@ -17,6 +17,7 @@ const SECTIONS = {
   content: () => import('./sections/content.js'),
   rater: () => import('./sections/rater.js'),
   exhibition: () => import('./sections/exhibition.js'),
+  observer: () => import('./sections/observer.js'),
 };
 
 const main = document.getElementById('main');
