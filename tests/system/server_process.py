@@ -127,6 +127,10 @@ class ServerProcess:
         return self._alive.pid
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
     def returncode(self) -> int | None:
         return self._alive.returncode
 
@@ -214,7 +218,7 @@ async def serving(
         yield server
     finally:
         with trio.move_on_after(5, shield=True):
-            if server.returncode is None:
+            if server.is_running:
                 await server.kill()
 
 
@@ -234,12 +238,12 @@ async def open_server(
     try:
         await server.start()
         yield server
-        if server.returncode is None:
+        if server.is_running:
             server.terminate()
         code = await server.wait()
         assert server.ends_with in (code, None), (code, server.stderr)
     finally:
         with trio.move_on_after(5, shield=True):
-            if server.returncode is None:
+            if server.is_running:
                 await server.kill()
     assert not _TROUBLE.search(server.stderr), server.stderr
