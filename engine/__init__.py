@@ -6,6 +6,7 @@ The only door: what a server or an application imports, it imports from here.
 from engine.actors import Wheel
 from engine.callers import ANYONE, Options, Picture, Viewer
 from engine.commands.content import ContentCommand, DraftCommand, FormatCommand
+from engine.commands.generate import canonical_phase
 from engine.commands.persona import Characteristics, Persona
 from engine.commands.rater import RaterBatchCommand, RaterCommand
 from engine.engine import Engine, open_engine
@@ -86,7 +87,7 @@ from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
 from engine.sessions.cursors import format_cursor, parse_cursor
 from engine.sessions.outcomes import Answer, PartCut, PartLost
 from engine.sessions.run import Run
-from engine.sessions.session import Session
+from engine.sessions.session import Session, matches
 from engine.sessions.subscription import Gap, Subscription
 from engine.sessions.view import PartView, View
 
@@ -111,6 +112,7 @@ __all__ = [
     "SessionObservation",
     "PartObservation",
     "Session",
+    "matches",
     "SessionRecord",
     "SessionState",
     "Run",
@@ -132,6 +134,7 @@ __all__ = [
     "MemoryJournal",
     "SqliteJournal",
     "all_pipelines",
+    "canonical_phase",
     "ContentPipeline",
     "ContentCommand",
     "DraftCommand",

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 import msgspec
 import trio
 
-from engine import JSON, Engine, Gap, SessionRecord, View
+from engine import JSON, Engine, Gap, SessionRecord, View, Viewer, matches
 from server.protocols.encoding import Encoder, tell
 from server.protocols.interface import Codec
 
@@ -55,6 +55,22 @@ class Hub:
             self._encoders[record.session_id] = encoder
         return encoder
 
+    async def cancel(
+        self, session_id: str, viewer: Viewer, target: JSON | None, *, message: str = ""
+    ) -> tuple[SessionRecord, JSON | None]:
+        """Cancel a session or a part of it, named in the words of the session's own protocol.
+
+        Returns: its record, and the target by its canonical name.
+
+        Raises:
+            NotFound, Expired: there is none for this viewer, or no such part in it.
+        """
+        if target is not None:
+            record = await self.engine.record(session_id, viewer)
+            target = self.codecs[record.protocol].target(target)
+        record = await self.engine.cancel(session_id, viewer=viewer, target=target, message=message)
+        return record, target
+
     def snapshot(self, record: SessionRecord, encoder: Encoder, view: View) -> JSON:
         """Give the message that stands for everything up to `view.seq`."""
         message: JSON = {
@@ -73,14 +89,19 @@ class Hub:
             message["terminal"] = encoder.fields(view.terminal_entry)
         return message
 
-    def cancel_result(self, record: SessionRecord, encoder: Encoder, view: View) -> JSON:
-        """Give the answer to a cancel of a session that has ended."""
+    def cancel_result(
+        self, record: SessionRecord, encoder: Encoder, view: View, target: JSON | None = None
+    ) -> JSON:
+        """Give the answer to a cancel of a session, or a target in it, that has ended."""
         message: JSON = {
             "type": "cancel_result",
             "session_id": record.session_id,
             "state": record.state,
             "terminal": None,
         }
+        if target is not None:
+            message["target"] = target
+            message["parts"] = parts_json(view, target)
         if record.request_id is not None:
             message["request_id"] = record.request_id
         if view.terminal_entry is not None:
@@ -99,8 +120,8 @@ def gap_json(session_id: str, gap: Gap) -> JSON:
     }
 
 
-def parts_json(view: View) -> list[JSON]:
-    """Give a view's parts in the wire's form."""
+def parts_json(view: View, target: JSON | None = None) -> list[JSON]:
+    """Give a view's parts, or those that a target names, in the wire's form."""
     return [
         {
             "target": part.part.target,
@@ -109,4 +130,5 @@ def parts_json(view: View) -> list[JSON]:
             "text": part.text,
         }
         for part in view.parts.values()
+        if target is None or matches(part.part, target)
     ]

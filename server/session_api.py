@@ -73,9 +73,7 @@ async def cancel_session(
     reason = wanted.get("reason", "")
     if not isinstance(reason, str):
         raise InvalidRequest("reason must be a string", [("reason", "must be a string")])
-    record = await hub.engine.cancel(
-        session_id, viewer=viewer, target=said.target, message=reason[:500]
-    )
+    record, _ = await hub.cancel(session_id, viewer, said.target, message=reason[:500])
     picture = await hub.engine.picture(session_id, viewer)
     status = 202 if record.state in ("queued", "running") else 200
     return status, {

@@ -27,6 +27,9 @@ from engine.events import (
     Failed,
     Item,
     Part,
+    PartCancelled,
+    PartCompleted,
+    PartFailed,
     Terminal,
     is_milestone,
 )
@@ -115,6 +118,7 @@ class Session:
         self._upstreams = 0
         self._cut: list[JSON] = []  # targets that were cancelled alone, for parts still to come
         self._known: list[JSON] = []
+        self._part_ended = trio.lowlevel.ParkingLot()
         self._resumed = dict(record.opened)
         self._released = trio.Event()
         self._released.set()
@@ -145,6 +149,7 @@ class Session:
         finally:
             self.log.save()
             self.ended.set()
+            self._part_ended.unpark_all()
 
     def hold(self) -> None:
         """Do not begin before `release`: a recovered, attached session waits for its client."""
@@ -267,6 +272,24 @@ class Session:
                 self.stop_part(running)
         return count
 
+    async def wait_ended(self, target: JSON) -> None:
+        """Wait until every part of a target that is at work has ended, or the session has.
+
+        A target that has not begun yet is waited for: it ends when it is cut.
+
+        Cancellation: nothing has changed.
+        """
+        while not (self.ended.is_set() or self._is_over(target)):
+            await self._part_ended.park()
+
+    def _is_over(self, target: JSON) -> bool:
+        named = [view for view in self.log.view.parts.values() if matches(view.part, target)]
+        return (
+            bool(named)
+            and all(view.state != "running" for view in named)
+            and not any(matches(running.part, target) for running in self.parts.values())
+        )
+
     def select(self, phase: str, indices: list[int]) -> Pause:
         """Take a person's choice among the candidates of a phase; `Pause.wait_end` tells its end.
 
@@ -359,6 +382,8 @@ class Session:
         await trio.lowlevel.checkpoint()
         if is_milestone(event):
             await self.log.commit(event)
+            if isinstance(event, PartCancelled | PartCompleted | PartFailed):
+                self._part_ended.unpark_all()
         else:
             self.log.append(event, size_of(event))
         if self.log.is_full:

@@ -42,6 +42,10 @@ class ContentCodec:
         """Take a request as it is; the pipeline checks its fields."""
         return self.protocol, message
 
+    def target(self, target: JSON) -> JSON:
+        """Take a cancel's target as it is: no name here has an alias."""
+        return target
+
     def chunk(self, part: Part, story: Story) -> Chunk:
         """A stage's deltas are `token` messages."""
         return Chunk(static={"type": "token", "stage": part.phase}, text="token")

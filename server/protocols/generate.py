@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from engine import (
     JSON,
@@ -25,6 +26,7 @@ from engine import (
     Progress,
     Reasoning,
     UnsupportedType,
+    canonical_phase,
 )
 from server.protocols.encoding import to_json
 from server.protocols.interface import Chunk, Story
@@ -50,6 +52,18 @@ class GenerateCodec:
                 "(without a type), cancel, subscribe and ping"
             )
         return self.protocol, {key: value for key, value in message.items() if key != "type"}
+
+    def target(self, target: JSON) -> JSON:
+        """Give a target with its phase's own name; one that no phase has stays, and is not found.
+
+        `{"phase": "idea"}` means prima-materia, as it does in a request.
+        """
+        phase = target.get("phase")
+        if not isinstance(phase, str):
+            return target
+        with suppress(ValueError):
+            phase = canonical_phase(phase)
+        return {**target, "phase": phase}
 
     def chunk(self, part: Part, story: Story) -> Chunk:
         """A part's deltas are `chunk` messages."""

@@ -69,6 +69,10 @@ class Codec(Protocol):
         """
         ...
 
+    def target(self, target: JSON) -> JSON:
+        """Give a cancel's target in the names that events have: aliases become canonical."""
+        ...
+
     def chunk(self, part: Part, story: Story) -> Chunk:
         """Say how a part's deltas are shown."""
         ...

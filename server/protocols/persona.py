@@ -58,6 +58,10 @@ class PersonaCodec:
             )
         return self.protocol, message
 
+    def target(self, target: JSON) -> JSON:
+        """Take a cancel's target as it is: no name here has an alias."""
+        return target
+
     def chunk(self, part: Part, story: Story) -> Chunk:
         """A part's deltas are `chunk` messages."""
         static = {"type": "chunk", **_who(part, story), "is_final": False}

@@ -44,6 +44,10 @@ class RaterCodec:
         """Take a request as it is; the pipeline checks its fields."""
         return self.protocol, message
 
+    def target(self, target: JSON) -> JSON:
+        """Take a cancel's target as it is: no name here has an alias."""
+        return target
+
     def chunk(self, part: Part, story: Story) -> Chunk:
         """A rater's text is shown as partial feedback; should deltas come, they are tokens."""
         return Chunk(static={"type": "token", "phase": part.phase, **_name_of(part)}, text="token")

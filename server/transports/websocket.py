@@ -274,12 +274,12 @@ class Conversation:
 
     async def _cancel(self, cancel: Cancel, nursery: trio.Nursery) -> None:
         session_id = cancel.session_id or self._by_request(cancel.request_id)
-        record = await self._engine.cancel(session_id, viewer=self._viewer, target=cancel.target)
+        record, target = await self._hub.cancel(session_id, self._viewer, cancel.target)
         if record.state in ("queued", "running"):
             if session_id not in self._feeds:
-                nursery.start_soon(self._report_end, session_id)
+                nursery.start_soon(self._report_end, session_id, target)
         else:
-            await self._say_result(session_id)
+            await self._say_result(session_id, target)
 
     def _by_request(self, request_id: str | None) -> str:
         if request_id is not None:
@@ -298,17 +298,21 @@ class Conversation:
             [("session_id", "is required unless exactly one session is running")],
         )
 
-    async def _report_end(self, session_id: str) -> None:
-        """Tell of the end of a session that this connection does not read."""
+    async def _report_end(self, session_id: str, target: JSON | None) -> None:
+        """Tell of the end of a session, or a part of it, that this connection does not read."""
         session = self._engine.sessions.get(session_id)
-        if session is not None:
+        if session is not None and target is not None:
+            await session.wait_ended(target)
+        elif session is not None:
             await session.ended.wait()
-        await self._say_result(session_id)
+        await self._say_result(session_id, target)
 
-    async def _say_result(self, session_id: str) -> None:
+    async def _say_result(self, session_id: str, target: JSON | None) -> None:
         picture = await self._engine.picture(session_id, self._viewer)
         encoder = self._hub.encoder(picture.record)
-        self._writer.say(to_json(self._hub.cancel_result(picture.record, encoder, picture.view)))
+        self._writer.say(
+            to_json(self._hub.cancel_result(picture.record, encoder, picture.view, target))
+        )
 
     def _ended(self, feed: Feed) -> None:
         session_id = feed.subscription.session_id

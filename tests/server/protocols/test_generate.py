@@ -204,3 +204,19 @@ def test_options_object_with_and_without_a_type() -> None:
     assert codec.decode({"type": "generate", "request": {}}) == ("generate", {"request": {}})
     with pytest.raises(UnsupportedType, match="unsupported message type 'dance'"):
         codec.decode({"type": "dance"})
+
+
+@pytest.mark.parametrize(
+    ("target", "canonical"),
+    [
+        ({"phase": "idea"}, {"phase": "prima-materia"}),
+        ({"phase": "human"}, {"phase": "solutio"}),
+        ({"phase": "coagulatio"}, {"phase": "coagulatio"}),
+        ({"phase": "nobody"}, {"phase": "nobody"}),
+        ({"prompt_id": "idea"}, {"prompt_id": "idea"}),
+        ({"prompt_id": "p", "phase": "idea"}, {"prompt_id": "p", "phase": "prima-materia"}),
+    ],
+)
+def test_target_of_a_cancel(target: dict[str, str], canonical: dict[str, str]) -> None:
+    """A phase's alias becomes its name; anything else stays as it is."""
+    assert GenerateCodec().target(target) == canonical

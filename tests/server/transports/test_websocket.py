@@ -469,6 +469,53 @@ async def test_cancel_of_a_phase(autojump_clock: MockClock) -> None:
     assert messages[-1]["type"] in ("result", "cancelled")
 
 
+@pytest.mark.parametrize("alias", ["idea", "prima_materia"])
+async def test_cancel_of_a_phase_by_an_alias(autojump_clock: MockClock, alias: str) -> None:
+    """Aliases are accepted; messages show the canonical name."""
+    async with open_house(slow()) as house:
+        client, _ = await two_phases(house, useParallel=True)
+        await client.say({"type": "cancel", "target": {"phase": alias}})
+        await client.to_end()
+    assert {cut["phase"] for cut in client.of("part_cancelled")} == {"prima-materia"}
+    assert [error for error in client.of("error") if error.get("refused")] == []
+
+
+async def test_part_cancelled_from_another_connection(autojump_clock: MockClock) -> None:
+    """One that does not read the session hears of the part's end when it ends, not the session's.
+
+    The session goes on: its one other part is at work when the answer comes.
+    """
+    async with open_house(slow()) as house:
+        reader, chunk = await two_phases(house)
+        target = {"prompt_id": chunk["prompt_id"]}
+        about = {"session_id": chunk["session_id"], "target": target}
+        answer = await house.connect().ask({"type": "cancel", **about})
+        assert not house.engine.sessions[chunk["session_id"]].has_ended
+        cut = await reader.until("part_cancelled")
+        assert answer == {
+            "type": "cancel_result",
+            **about,
+            "state": "running",
+            "terminal": None,
+            "parts": [
+                {"target": target, "attempt": 1, "state": "cancelled", "text": cut["partial"]}
+            ],
+        }
+        again = await house.connect().ask({"type": "cancel", **about})
+        assert again["parts"] == answer["parts"]
+
+
+async def test_phase_cancelled_from_another_connection(autojump_clock: MockClock) -> None:
+    """The answer names the phase by its own name, and comes when all its parts at work ended."""
+    async with open_house(slow()) as house:
+        _, chunk = await two_phases(house, useParallel=True)
+        canceller = house.connect()
+        about = {"session_id": chunk["session_id"], "target": {"phase": "idea"}}
+        answer = await canceller.ask({"type": "cancel", **about})
+    assert answer["target"] == {"phase": "prima-materia"}
+    assert [part["state"] for part in answer["parts"]] == ["cancelled", "cancelled"]
+
+
 @pytest.mark.parametrize(
     ("target", "code"),
     [
