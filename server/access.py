@@ -14,7 +14,7 @@ from server.auth import Door, Origins
 from server.jwks import KeySet
 from server.login import Login
 from server.models import Models
-from server.rates import Rate
+from server.rates import Pace, Rate
 from server.settings import BadSetting, Settings
 from server.tokens import SAFE_SECRET_BYTES, Tokens
 from server.users import Users
@@ -34,6 +34,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Which models a role may use."""
     runs: Rate
     """How often a user may run the content pipeline."""
+    pace: Pace
+    """How fast a user's requests and messages are taken."""
 
 
 def open_access(engine: Engine, settings: Settings | None = None) -> Access:
@@ -45,8 +47,10 @@ def open_access(engine: Engine, settings: Settings | None = None) -> Access:
     if tokens is not None and tokens.can_issue:
         login = Login(users, tokens, lifetime_s=settings.token_lifetime_s)
     origins = Origins(settings.origins(), any_host=tokens is not None)
+    pace = Pace(0 if tokens is None else settings.requests_per_second)
     return Access(
-        door=Door(tokens, origins),
+        door=Door(tokens, origins, pace),
+        pace=pace,
         users=users,
         login=login,
         models=Models(engine),

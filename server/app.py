@@ -63,5 +63,6 @@ def create_app(hub: Hub, access: Access | None = None) -> QuartTrio:
 
     access = access or open_access(hub.engine)
     access.door.guard(app)
+    hub.pace = access.pace
     add_routes(app, hub, access)
     return app

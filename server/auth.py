@@ -21,6 +21,7 @@ from quart import Response, g, request, websocket
 from quart_trio import QuartTrio
 
 from engine import ANYONE, Forbidden, Unauthenticated, Viewer
+from server.rates import Pace
 from server.tokens import Identity, Role, Tokens
 
 BEARER = "antiphon.bearer"
@@ -101,10 +102,17 @@ class Door:
     Args:
         tokens: checks them; None: there is no authentication.
         origins: which pages may come.
+        pace: how fast a user's requests are taken.
     """
 
-    def __init__(self, tokens: Tokens | None = None, origins: Origins | None = None) -> None:
+    def __init__(
+        self,
+        tokens: Tokens | None = None,
+        origins: Origins | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self.tokens = tokens
+        self._pace = pace or Pace()
         self.origins = origins or Origins(any_host=tokens is not None)
 
     def guard(self, app: QuartTrio) -> None:
@@ -147,6 +155,8 @@ class Door:
                 raise
         if not is_public:
             self._refuse_strangers()
+        if (known := identity()) is not None:
+            await self._pace.turn(known.sub)
         return None
 
     async def _identity(self, token: str | None) -> Identity | None:

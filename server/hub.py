@@ -11,6 +11,7 @@ import trio
 from engine import JSON, Engine, Gap, SessionRecord, View, Viewer, matches
 from server.protocols.encoding import Encoder, tell
 from server.protocols.interface import Codec
+from server.rates import Pace
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,8 @@ class Hub:
         self.codecs = {codec.protocol: codec for codec in codecs}
         self.bounds = bounds
         self.drain_s = drain_s
+        self.pace = Pace()
+        """How fast one user's messages are taken; without authentication as fast as they come."""
         self.draining = trio.Event()
         """Set when the server has begun to drain."""
         self.stopped = trio.Event()

@@ -1,4 +1,4 @@
-"""How often a user may call: so many runs in any minute.
+"""How often a user may call: so many runs in any minute, so many requests a second.
 
 The one rule: what was refused does not count. A place is taken before the work begins, so that
 calls side by side cannot overshoot, and given back if it did not begin (I14). Must not import
@@ -16,6 +16,9 @@ import trio
 from engine import RateLimited
 
 MINUTE_S = 60.0
+
+LONGEST_TURN_S = 5.0
+"""A request that would wait longer is refused."""
 
 
 class Rate:
@@ -77,3 +80,47 @@ class Rate:
 
     def __repr__(self) -> str:
         return f"<Rate {self._calls} in {self._window_s:g} s, {len(self._times)} users>"
+
+
+class Pace:
+    """A bound on a user's requests and messages: what comes faster waits, and takes no time.
+
+    A leaky bucket (GCRA, ITU-T I.371): each user has a burst free, then one request an interval.
+
+    Args:
+        per_s: requests a second; 0 is no bound.
+        burst: how many may come at once.
+    """
+
+    def __init__(self, per_s: float = 0.0, burst: int = 100) -> None:
+        self._interval_s = 1 / per_s if per_s else 0.0
+        self._ahead_s = burst * self._interval_s
+        self._due: dict[str, float] = {}
+        self._swept_at = 0.0
+
+    async def turn(self, user: str) -> None:
+        """Wait for a user's turn.
+
+        Raises:
+            RateLimited: so many of the user's requests wait already that this one would for long.
+
+        Cancellation: the turn is used up. Backpressure: the connection is not read meanwhile.
+        """
+        if not self._interval_s:
+            return
+        now = trio.current_time()
+        self._sweep(now)
+        due = max(self._due.get(user, 0.0), now)
+        wait_s = due - self._ahead_s - now
+        if wait_s > LONGEST_TURN_S:
+            raise RateLimited("too many requests at once", retry_after_s=round(wait_s, 3))
+        self._due[user] = due + self._interval_s
+        if wait_s > 0:
+            await trio.sleep(wait_s)
+
+    def _sweep(self, now: float) -> None:
+        """Forget the users whose burst is whole again, now and then."""
+        if now - self._swept_at < MINUTE_S:
+            return
+        self._swept_at = now
+        self._due = {user: due for user, due in self._due.items() if due > now}

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     runs_per_minute: int = Field(
         10, ge=1, description="Calls of /run and its like a minute for a user."
     )
+    requests_per_second: float = Field(
+        20, ge=0, description="Requests and messages of one user; faster ones wait. 0: no bound."
+    )
     max_message_bytes: int = Field(
         1024 * 1024, ge=1024, description="The longest WebSocket message; longer ones get 1009."
     )

@@ -197,6 +197,7 @@ class Conversation:
         request_id: str | None = None
         about: dict[str, str] = {}
         try:
+            await self._hub.pace.turn(self._viewer.sub)
             message = parse_json(data)
             request_id = request_id_of(message)
             about = {key: value for key, value in message.items() if isinstance(value, str)}

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from engine.errors import InvalidRequest, RateLimited
-from server.rates import Rate
+from server.rates import LONGEST_TURN_S, Pace, Rate
 
 
 async def call(rate: Rate, user: str = "ada") -> None:
@@ -64,3 +64,47 @@ async def test_users_who_stay_away_are_forgotten(autojump_clock: MockClock) -> N
     await trio.sleep(61)
     await call(rate, "ada")
     assert repr(rate) == "<Rate 2 in 60 s, 1 users>"
+
+
+async def test_what_comes_faster_than_the_pace_waits(autojump_clock: MockClock) -> None:
+    """A burst is free, then one each interval; nobody else waits."""
+    pace = Pace(10, burst=5)
+    began_at = trio.current_time()
+    for number in range(15):
+        await pace.turn("ada")
+        expected = max(0, number - 5) * 0.1
+        assert trio.current_time() - began_at == pytest.approx(expected, abs=1e-6)
+    before = trio.current_time()
+    await pace.turn("bob")
+    assert trio.current_time() == before
+    await trio.sleep(10)
+    before = trio.current_time()
+    for _ in range(5):
+        await pace.turn("ada")
+    assert trio.current_time() == before
+
+
+async def test_too_many_that_wait_are_refused(autojump_clock: MockClock) -> None:
+    """What waits is bounded: a further request is refused with the time after which to come."""
+    pace = Pace(10, burst=1)
+    codes: list[str] = []
+
+    async def turn() -> None:
+        try:
+            await pace.turn("ada")
+        except RateLimited as error:
+            codes.append(f"{error.code} {error.retry_after_s is not None}")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(turn)
+    assert trio.current_time() == pytest.approx(LONGEST_TURN_S, abs=0.11)
+    assert codes == ["rate_limited True"] * (100 - (1 + int(LONGEST_TURN_S * 10) + 1))
+
+
+async def test_no_pace_without_authentication(autojump_clock: MockClock) -> None:
+    """Without authentication (loopback) there are no limits for a user."""
+    pace = Pace()
+    for _ in range(10_000):
+        await pace.turn("")
+    assert trio.current_time() == 0

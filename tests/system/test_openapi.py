@@ -36,6 +36,7 @@ QUICK: dict[str, Any] = {
     "sim_output_tokens": 20,
     "runs_per_minute": 1_000_000,
     "max_sessions_per_user": 10_000,
+    "requests_per_second": 0,
 }
 UNLISTED = {"/", "/openapi.json", "/metrics"}
 
