@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     """The server's settings. Each is also `ANTIPHON_<NAME>` in the environment."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
     )
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     sim_faults: str = Field("", description="Simulated faults; see the reference.")
     sim_seed: int = Field(1, description="The simulated provider's seed.")
 
-    token: str = Field("", description="For the client commands: the bearer token.")
+    token: str = Field("", repr=False, description="For the client commands: the bearer token.")
     url: str = Field("", description="For the client commands: a running server's address.")
 
     @field_validator("allowed_origins")
@@ -269,13 +269,17 @@ def _env_name(field: str) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    by_own_name = {each.removeprefix(PREFIX): each for each in known}  # the prefix is near to all
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), by_own_name, n=1)
+    hint = f"; did you mean {by_own_name[near[0]]}?" if near else "."
     return f"unknown setting {name}{hint} Allowed are {', '.join(sorted(known))}"
 
 
 def _explain(error: ValidationError) -> str:
-    return "; ".join(
-        f"{_env_name(str(fault['loc'][0]))}: {fault['msg']}, got {str(fault['input'])[:80]!r}"
-        for fault in error.errors()
-    )
+    faults = []
+    for fault in error.errors():
+        field = str(fault["loc"][0])
+        name = field if field == "providers" else _env_name(field)
+        got = f", got {str(fault['input'])[:80]!r}" if Settings.model_fields[field].repr else ""
+        faults.append(f"{name}: {fault['msg']}{got}")
+    return "; ".join(faults)
