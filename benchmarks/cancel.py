@@ -106,6 +106,7 @@ async def gone_at(upstream: trio.Process) -> dict[int, float]:
 async def measure(sessions: int, order: str, folder: Path) -> dict[str, Any]:
     """Cancel that many sessions, and compare what the three processes saw."""
     async with open_upstream(sessions / DELTAS_PER_S) as (port, upstream):
+        (folder / "antiphon.toml").write_text("[providers.openai]\nconcurrency = 0\n")
         env = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "sk-benchmark"}
         async with serving(folder / "data", env=env) as server:
             url = f"ws://127.0.0.1:{server.port}/stream"

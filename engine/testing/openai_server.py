@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import select
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -79,6 +80,21 @@ class Received(msgspec.Struct, kw_only=True):
     """trio's clock when the client closed the connection before the answer was complete."""
     gone: trio.Event = msgspec.field(default_factory=trio.Event)
     """Set at the same moment."""
+    stream: trio.SocketStream | None = None
+    """The connection."""
+
+    def has_left(self) -> bool:
+        """Ask the kernel whether the client has closed the connection, at this very moment.
+
+        `gone_at` comes a little later: when the server's task has had its turn.
+        """
+        assert self.stream is not None
+        number = self.stream.socket.fileno()
+        if self.gone_at is not None or number < 0:
+            return True
+        poll = select.poll()
+        poll.register(number, select.POLLRDHUP)
+        return bool(poll.poll(0))  # an end or an error
 
 
 class OpenAIServer:
@@ -226,6 +242,7 @@ class _Connection:
             headers={name.decode(): value.decode() for name, value in head.headers},
             json=json.loads(body) if body else {},
             connection=self._number,
+            stream=self._stream,
         )
         self._server.requests.append(received)
         return received
