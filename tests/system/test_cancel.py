@@ -102,7 +102,7 @@ class Clients:
         def wake(subscription: Subscription) -> None:
             for entry in subscription.take_nowait():
                 if isinstance(entry.event, Cancelled):
-                    self.closed_when_shown[number] = received.has_left()
+                    self.closed_when_shown.setdefault(number, received.has_left())
             subscription.arm()
 
         subscription = await self._engine.subscribe(session_id, wake=wake)
