@@ -9,7 +9,7 @@ BENCH_STAMP := $(BENCH)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup node run test test-fast check bench docs clean
+.PHONY: help setup node types run test test-fast check bench docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -25,6 +25,9 @@ setup: $(STAMP) ## Make .venv and install everything, pinned
 node: ## Install what the JavaScript tests need, into node_modules
 	npm install --silent --no-save --no-package-lock --no-audit --no-fund \
 		ws@8.18.3 typescript@5.9.3 rxjs@7.8.2 playwright-core@1.65.1 axe-core@4.14.1
+
+types: ## Write the browser module's declarations anew
+	node node_modules/typescript/bin/tsc --project server/page/tsconfig.json
 
 run: $(STAMP) ## Serve on http://127.0.0.1:8000 in demo mode
 	@$(BIN)/antiphon serve --demo $(ARGS)

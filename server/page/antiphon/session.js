@@ -105,6 +105,7 @@ export class Session {
    * @throws {AntiphonError} it failed or was cancelled
    */
   result() {
+    /** @type {Record<string, any>} */
     const terminal = this.terminal ?? {};
     if (terminal.type === 'cancelled') throw new CancelledError(terminal);
     if (terminal.type === 'error') throw AntiphonError.from(terminal);

@@ -9,8 +9,9 @@
 /** A parser that is given pieces of text and gives the events that they complete. */
 export class EventParser {
   constructor() {
-    this._rest = ''; // a line that has not ended yet
-    this._isSearchedTo = 0; // up to here the rest has no line end: a long line is searched once
+    /** @type {string[]} A line that has not ended yet: a long one is put together only once. */
+    this._rest = [];
+    this._endsWithReturn = false;
     /** @type {string[]} */
     this._data = [];
     this._event = '';
@@ -31,18 +32,21 @@ export class EventParser {
     }
     /** @type {ServerSentEvent[]} */
     const events = [];
-    let buffer = this._rest + text;
+    if (!this._endsWithReturn && !/[\r\n]/.test(text)) {
+      if (text) this._rest.push(text);
+      return events;
+    }
+    const buffer = this._rest.join('') + text;
     let start = 0;
     const ends = /\r\n|\n|\r/g;
-    ends.lastIndex = this._isSearchedTo;
     for (let end; (end = ends.exec(buffer)); ) {
       // A \r at the very end may be the first half of \r\n: wait for what follows.
       if (end[0] === '\r' && ends.lastIndex === buffer.length) break;
       this._line(buffer.slice(start, end.index), events);
       start = ends.lastIndex;
     }
-    this._rest = buffer.slice(start);
-    this._isSearchedTo = Math.max(0, this._rest.length - 1);
+    this._rest = start < buffer.length ? [buffer.slice(start)] : [];
+    this._endsWithReturn = buffer.length > start && buffer.endsWith('\r');
     return events;
   }
 

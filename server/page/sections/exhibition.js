@@ -3,6 +3,7 @@
  * @module
  */
 
+import { user } from '../ui/account.js';
 import { button, field, h, options } from '../ui/dom.js';
 import { Runner, keepForm, remembered } from '../ui/runner.js';
 import { Steps } from '../ui/steps.js';
@@ -170,6 +171,7 @@ class Exhibition {
     };
     this.proposal.replaceChildren(
       button(`${label}: print`, async () => {
+        if (!user.isRequired) return void window.open(path, '_blank', 'noopener');
         const shown = window.open('', '_blank');
         try {
           shown.location = await fetched('text/html');

@@ -150,7 +150,7 @@ class Rater {
     }
     for (const data of result.results ?? [result]) this._card(data.raterName).show(data);
     for (const failure of result.failed ?? []) this.cards.get(failure.raterName)?.fail(failure);
-    this._count();
+    this._count(true);
   }
 
   _handlers() {
@@ -184,10 +184,10 @@ class Rater {
     };
   }
 
-  _count() {
+  _count(isNow = false) {
     const all = [...this.cards.values()];
     const done = all.filter((card) => !card.isOpen).length;
-    this.runner.say(`${done} of ${all.length} raters done.`);
+    this.runner.say(`${done} of ${all.length} raters done.`, isNow);
     this.runner.progress((100 * done) / all.length);
   }
 

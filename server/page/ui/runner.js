@@ -85,7 +85,6 @@ export class Runner {
         { ...handlers, ...this._handlers(handlers) },
         { signal: this._stop.signal, sessionId },
       );
-      this.say('Done.', true);
       this.element.dataset.state = 'completed';
       this.progress(100);
       return result;

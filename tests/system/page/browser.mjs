@@ -49,7 +49,7 @@ try {
   await browser.close();
 }
 
-/** In the page: `cutSockets()` ends what the emulation of being offline leaves open. */
+/** In the page: `cutSockets()` ends the sockets and streams that the emulation of being offline leaves open. */
 function keepSockets() {
   const all = new Set();
   window.WebSocket = class extends WebSocket {
@@ -58,8 +58,16 @@ function keepSockets() {
       all.add(this);
     }
   };
+  let cutter = new AbortController();
+  const { fetch } = window;
+  window.fetch = (url, init = {}) => {
+    const signals = [cutter.signal, ...(init.signal ? [init.signal] : [])];
+    return fetch(url, { ...init, signal: AbortSignal.any(signals) });
+  };
   window.cutSockets = () => {
     for (const socket of all) socket.close();
+    cutter.abort();
+    cutter = new AbortController();
   };
 }
 

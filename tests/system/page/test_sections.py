@@ -1,0 +1,64 @@
+"""Every section of the page in a real browser: run, cancel, offline, reload, and for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.page.driving import drive
+from tests.system.server_process import ServerProcess, open_server
+
+pytestmark = pytest.mark.system
+
+FILE = "sections.mjs"
+PACE = {
+    "ANTIPHON_SIM_TOKENS_PER_S": "150",
+    "ANTIPHON_SIM_TTFT_MS": "80",
+    "ANTIPHON_OFFLINE": "1",
+}
+WORDS = ("persona", "content", "rater", "exhibition")
+"""Generate has a file of its own."""
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[ServerProcess]:
+    async with open_server(tmp_path, env=PACE) as server:
+        yield server
+
+
+@pytest.mark.parametrize("check", ["run", "cancel", "offline", "reload"])
+@pytest.mark.parametrize("name", WORDS)
+async def test_section(server: ServerProcess, tmp_path: Path, name: str, check: str) -> None:
+    """Run, cancel, drop the connection and see it resume, reload in mid-stream."""
+    await drive(server, FILE, check, tmp_path, name=name)
+
+
+async def test_conversation_goes_on(server: ServerProcess, tmp_path: Path) -> None:
+    """One column for each persona, with Cancel and Retry; the conversation goes on."""
+    await drive(server, FILE, "conversation", tmp_path)
+
+
+async def test_content_without_streaming(server: ServerProcess, tmp_path: Path) -> None:
+    """The streaming switch off: it waits for `/run`; Copy and Download give the output."""
+    await drive(server, FILE, "plain", tmp_path)
+
+
+async def test_selection_by_clicking(server: ServerProcess, tmp_path: Path) -> None:
+    """Selection by clicking when asked for; a reload shows it again; the proposal prints."""
+    await drive(server, FILE, "choose", tmp_path)
+
+
+async def test_raw_messages(server: ServerProcess, tmp_path: Path) -> None:
+    """The raw messages in a side panel."""
+    await drive(server, FILE, "raw", tmp_path)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1440, "dark")])
+@pytest.mark.parametrize("name", ["generate", *WORDS, "observer"])
+async def test_accessible(
+    server: ServerProcess, tmp_path: Path, name: str, width: int, scheme: str
+) -> None:
+    """Light and dark, at 375 and 1440 px: axe finds no serious violation, nothing overflows."""
+    await drive(server, FILE, "accessible", tmp_path, name=name, width=width, scheme=scheme)
