@@ -114,11 +114,12 @@ async def measure(sessions: int, order: str, folder: Path) -> dict[str, Any]:
         gone = await gone_at(upstream)
     assert len(gone) == sessions
     leads = [talk.heard_at - gone[talk.number] for talk in talks]
-    closed = [talk.receipt["upstream_closed_ms"] / 1000 for talk in talks]
+    closed = [talk.receipt["upstream_closed_ms"] for talk in talks]
     return {
         "sessions": sessions,
         "order": order,
-        "closed_ms": quantiles(closed),
+        "closed_ms": quantiles([each / 1000 for each in closed if each is not None]),
+        "no_upstream_open": closed.count(None),
         "gone_ms": quantiles([gone[talk.number] - talk.asked_at for talk in talks]),
         "heard_ms": quantiles([talk.heard_at - talk.asked_at for talk in talks]),
         "lead_ms": {"min": round(min(leads) * 1000, 2), **(quantiles(leads) or {})},
