@@ -6,6 +6,7 @@ The only door: what a server or an application imports, it imports from here.
 from engine.actors import Wheel
 from engine.callers import ANYONE, Options, Picture, Viewer
 from engine.commands.content import ContentCommand, DraftCommand, FormatCommand
+from engine.commands.exhibition import ExhibitionCommand
 from engine.commands.generate import canonical_phase
 from engine.commands.persona import Characteristics, Persona
 from engine.commands.rater import RaterBatchCommand, RaterCommand
@@ -101,6 +102,7 @@ __all__ = [
     "ImportProgress",
     "ImportReport",
     "ExhibitionPipeline",
+    "ExhibitionCommand",
     "proposal_of",
     "open_engine",
     "Engine",

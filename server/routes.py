@@ -21,7 +21,7 @@ from server.print_page import proposal_page
 from server.protocols.content import request_for
 from server.protocols.control import parse_body
 from server.protocols.encoding import to_json
-from server.protocols.exhibition import CHOICES, ExhibitionCodec
+from server.protocols.exhibition import ExhibitionCodec
 from server.protocols.interface import Start
 from server.transports.observer import Observers
 from server.transports.plain_json import run_to_end
@@ -282,10 +282,17 @@ def _add_exhibition(app: QuartTrio, hub: Hub, access: Access) -> None:
         answer = await exhibition_api.submit(hub, viewer(), await request.get_data(), key)
         return json(answer, 202)
 
-    @app.post(f"/api/sessions/<session_id>/<any({','.join(map(repr, CHOICES))}):choice>")
-    async def select(session_id: str, choice: str) -> Response:
+    async def select(session_id: str, stage: str) -> Response:
         body = await request.get_data()
-        return json(await exhibition_api.select(hub, viewer(), session_id, CHOICES[choice], body))
+        return json(await exhibition_api.select(hub, viewer(), session_id, stage, body))
+
+    @app.post("/api/sessions/<session_id>/select-artists")
+    async def select_artists(session_id: str) -> Response:
+        return await select(session_id, "artist_discovery")
+
+    @app.post("/api/sessions/<session_id>/select-artworks")
+    async def select_artworks(session_id: str) -> Response:
+        return await select(session_id, "artwork_discovery")
 
     @app.get("/api/sessions/<session_id>/status")
     async def exhibition_status(session_id: str) -> Response:

@@ -47,8 +47,10 @@ Concept = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=3, max_length=100),
     AfterValidator(_is_concept),
+    Field(json_schema_extra={"pattern": r"^[^\W_]([^\W_]|[ -])+[^\W_]$"}),
 ]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=200)]
+ModelName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Year = Annotated[int, Field(ge=FIRST_YEAR, le=LAST_YEAR)]
 Money = Annotated[float, Field(gt=0, le=1e12)]
@@ -68,18 +70,16 @@ class ExhibitionDates(Command):
 
 
 class TimePeriod(Command):
-    """Years of the common era, both included; negative before it. One of them may be open."""
+    """Years of the common era, both included; negative before it. Either may be open."""
 
     start_year: Year | None = None
     end_year: Year | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> TimePeriod:
-        if self.start_year is not None and self.end_year is not None:
-            if self.start_year > self.end_year:
-                raise ValueError("start_year must not be after end_year")
-        elif self.start_year is None and self.end_year is None:
-            raise ValueError("needs a start_year or an end_year")
+        start, end = self.start_year, self.end_year
+        if start is not None and end is not None and start > end:
+            raise ValueError("start_year must not be after end_year")
         return self
 
 
@@ -129,8 +129,8 @@ class ExhibitionConfig(Command):
     auto_select: bool = True
     """False: the session waits for a person after artists and after artworks."""
     sources: tuple[SourceName, ...] = Field(SOURCES, min_length=1)
-    provider: str | None = Field(None, min_length=1, max_length=200)
-    model: str | None = Field(None, min_length=1, max_length=200)
+    provider: ModelName | None = None
+    model: ModelName | None = None
 
 
 class ExhibitionCommand(Command):

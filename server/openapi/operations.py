@@ -73,12 +73,46 @@ OPERATIONS = (
         fails=_RUNNING,
     ),
     Operation(
+        method="post",
+        path="/api/curator/submit",
+        summary="Start an exhibition; a repeated Idempotency-Key gives the first one.",
+        status=202,
+        takes="ExhibitionRequest",
+        gives=_of("session_id", "message", "websocket_url", "events_url"),
+        fails=_STARTING,
+    ),
+    *(
+        Operation(
+            method="post",
+            path=f"/api/sessions/{{session_id}}/select-{kind}",
+            summary=f"Choose among the {kind} that an exhibition waits with.",
+            takes="SelectRequest",
+            gives=_of("session_id", "message", "selected_count"),
+            fails=(*_CHANGING, 404, 410),
+        )
+        for kind in ("artists", "artworks")
+    ),
+    Operation(
+        method="get",
+        path="/api/sessions/{session_id}/status",
+        summary="Say where an exhibition stands.",
+        gives=_of("session_id", "state", "stage", "progress", "waiting"),
+        fails=(404, 410),
+    ),
+    Operation(
+        method="get",
+        path="/api/proposals/{session_id}",
+        summary="Give an exhibition's proposal, as JSON or as a page for print.",
+        gives=_of("session_id", "proposal", "retrieved_at"),
+        fails=(404,),
+    ),
+    Operation(
         method="get",
         path="/api/sessions",
         summary="List one's sessions, newest first.",
         query=(
             ("state", {"enum": _STATES}),
-            ("protocol", {"enum": ["generate", "content", "rater", "persona"]}),
+            ("protocol", {"enum": ["generate", "content", "rater", "persona", "exhibition"]}),
             ("limit", {"type": "integer", "minimum": 1, "maximum": 200}),
         ),
         gives=_of("sessions", "cursor"),

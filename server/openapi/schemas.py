@@ -14,6 +14,7 @@ from engine import (
     JSON,
     ContentCommand,
     DraftCommand,
+    ExhibitionCommand,
     FormatCommand,
     Persona,
     RaterBatchCommand,
@@ -64,6 +65,18 @@ def all_schemas() -> JSON:
             **_of("type", "title", "status", "detail", "code"),
             "properties": {"status": {"type": "integer"}, "code": TEXT, "detail": TEXT},
         },
+        "SelectRequest": {
+            "type": "object",
+            "required": ["selected_indices"],
+            "properties": {
+                "selected_indices": {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
+            },
+        },
         "CancelRequest": {
             "type": "object",
             "properties": {"reason": TEXT},
@@ -98,6 +111,7 @@ def all_schemas() -> JSON:
         },
     }
     for name, model in (
+        ("ExhibitionRequest", ExhibitionCommand),
         ("ContentRequest", ContentCommand),
         ("DraftRequest", DraftCommand),
         ("FormatRequest", FormatCommand),

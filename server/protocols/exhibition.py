@@ -33,9 +33,6 @@ from engine import (
 from server.protocols.interface import Chunk, Story
 from server.protocols.shared import attempt_fields, cancelled_fields, part_cancelled_fields
 
-CHOICES = {"select-artists": "artist_discovery", "select-artworks": "artwork_discovery"}
-"""What a choice is called in an address, and the stage that it belongs to."""
-
 
 class ExhibitionCodec:
     """The codec of `/ws/{session_id}`."""

@@ -88,6 +88,10 @@ def _narrow(document: Any) -> None:
     for schema in document["components"]["schemas"].values():
         fields = schema.get("properties", {})
         fields.pop("token_budget", None)
+        fields.pop("exhibition_dates", None)  # which of two comes first
+        fields.pop("time_period", None)
+        if "auto_select" in fields:
+            fields |= {"provider": {"enum": ["simulated", None]}, "model": {"enum": MODELS}}
         for name, field in fields.items():
             if name in ("generator_model", "formatter_model"):
                 field.clear()

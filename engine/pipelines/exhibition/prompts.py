@@ -138,10 +138,11 @@ def describe(brief: CuratorBrief) -> str:
         f"Style: {_STYLES[brief.narrative_style]}",
         f"Space: {_SPACES[brief.space_type]}, for {brief.duration_weeks} weeks",
     ]
-    if brief.time_period is not None:
-        start, end = brief.time_period.start_year, brief.time_period.end_year
-        span = f"from {start}" if end is None else f"until {end}" if start is None else ""
-        lines.append(f"Time: {span or f'{start} to {end}'}")
+    period = brief.time_period
+    if period is not None and (period.start_year is not None or period.end_year is not None):
+        first = "the beginnings" if period.start_year is None else period.start_year
+        last = "the present" if period.end_year is None else period.end_year
+        lines.append(f"Time: {first} to {last}")
     for label, names in (
         ("Movements", brief.movements),
         ("Media", brief.media),
