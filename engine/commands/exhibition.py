@@ -1,8 +1,8 @@
 """What an exhibition is asked for: a curator's brief, and how the work on it is to be done.
 
 The one rule: a command that exists keeps every rule of its contract (contract 5), so the pipeline
-checks nothing again, and every field of it has an effect; docs/reference says which. Defaults and
-bounds stand here and nowhere else. Pure; must not import sessions, pipelines or providers.
+checks nothing again, and every field of it has an effect. Defaults and bounds stand here and
+nowhere else. Pure; must not import sessions, pipelines or providers.
 """
 
 from __future__ import annotations
