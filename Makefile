@@ -9,7 +9,7 @@ BENCH_STAMP := $(BENCH)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup node types run test test-fast check bench docs clean
+.PHONY: help setup node types screenshots run test test-fast check bench docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -25,6 +25,9 @@ setup: $(STAMP) ## Make .venv and install everything, pinned
 node: ## Install what the JavaScript tests need, into node_modules
 	npm install --silent --no-save --no-package-lock --no-audit --no-fund \
 		ws@8.18.3 typescript@5.9.3 rxjs@7.8.2 playwright-core@1.65.1 axe-core@4.14.1
+
+screenshots: $(STAMP) ## Take the screenshots of README and tutorial anew
+	$(BIN)/python docs/screenshots.py
 
 types: ## Write the browser module's declarations anew
 	node node_modules/typescript/bin/tsc --project server/page/tsconfig.json

@@ -164,8 +164,7 @@ class Rater {
         }
         const card = cardOf(raterName);
         card.status(phase, message, progress);
-        if (phase !== 'complete') return;
-        card.end('completed');
+        if (phase === 'complete') card.end('completed');
         this._count();
       },
       onPartial: (feedback, raterName) => cardOf(raterName).partial(feedback),

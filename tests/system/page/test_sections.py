@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from tests.system.page.driving import drive
-from tests.system.server_process import ServerProcess, open_server
+from tests.system.server_process import ServerProcess, environment, open_server
 
 pytestmark = pytest.mark.system
 
@@ -18,6 +20,8 @@ PACE = {
     "ANTIPHON_SIM_TTFT_MS": "80",
     "ANTIPHON_OFFLINE": "1",
 }
+SECRET = "a secret that is long enough for a signature, and then some"
+ROOT = Path(__file__).parents[3]
 WORDS = ("persona", "content", "rater", "exhibition")
 """Generate has a file of its own."""
 
@@ -53,6 +57,32 @@ async def test_selection_by_clicking(server: ServerProcess, tmp_path: Path) -> N
 async def test_raw_messages(server: ServerProcess, tmp_path: Path) -> None:
     """The raw messages in a side panel."""
     await drive(server, FILE, "raw", tmp_path)
+
+
+async def test_login_where_there_are_users(tmp_path: Path) -> None:
+    """Login where authentication is on: known over a reload; the observer is for admins alone."""
+    settings = {"ANTIPHON_JWT_SECRET": SECRET}
+    await trio.run_process(
+        [
+            sys.executable,
+            "-m",
+            "server",
+            "users",
+            "add",
+            "ada",
+            "--role",
+            "editor",
+            "--password-stdin",
+            "--data",
+            str(tmp_path / "data"),
+        ],
+        stdin=b"correct horse battery",
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT), **settings),
+        capture_stdout=True,
+    )
+    async with open_server(tmp_path, env={**PACE, **settings}) as server:
+        await drive(server, FILE, "login", tmp_path)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1440, "dark")])
