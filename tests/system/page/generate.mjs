@@ -5,7 +5,7 @@ const status = (page) => page.locator('#section-generate .status');
 const texts = (page) => page.locator('#section-generate .lane .text').allInnerTexts();
 
 async function ended(page) {
-  await page.waitForSelector('#section-generate .state:not([data-state=running])[data-state]');
+  await page.waitForSelector("#section-generate .state:not([data-state=running])[data-state]", { timeout: 40_000 });
 }
 
 /** The text of every part, as the server has it. */

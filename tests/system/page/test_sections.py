@@ -16,7 +16,7 @@ pytestmark = pytest.mark.system
 
 FILE = "sections.mjs"
 PACE = {
-    "ANTIPHON_SIM_TOKENS_PER_S": "150",
+    "ANTIPHON_SIM_TOKENS_PER_S": "70",
     "ANTIPHON_SIM_TTFT_MS": "80",
     "ANTIPHON_OFFLINE": "1",
 }
