@@ -23,7 +23,7 @@ from engine.limits import Limits
 
 T = TypeVar("T")
 
-USER_AGENT = "antiphon/0.1 (exhibition research; https://pypi.org/project/antiphon/)"
+USER_AGENT = "antiphon/0.1 (an exhibition research engine; Python on trio)"
 """Wikimedia and the Art Institute ask clients to name themselves and a place to read about them."""
 
 
