@@ -12,7 +12,7 @@ Must not import sessions, pipelines or providers, nor a sibling.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -21,6 +21,10 @@ from engine.errors import InvalidRequest, JournalFailed
 from engine.events import JSON, Entry
 
 SessionState = Literal["queued", "running", "completed", "failed", "cancelled"]
+PAGE_EVENTS = 1000
+"""How many offsets a reader takes from a journal at once."""
+PAGE_BYTES = 1024 * 1024
+"""How much text it takes at once: a slow reader of a large answer holds one page."""
 ENDED: tuple[SessionState, ...] = ("completed", "failed", "cancelled")
 """The states in which a session's log has its terminal event, and never grows again."""
 
@@ -153,9 +157,17 @@ class Journal(Protocol):
         ...
 
     async def read(
-        self, session_id: str, after_seq: int, *, max_events: int = 1000
+        self,
+        session_id: str,
+        after_seq: int,
+        *,
+        max_events: int = PAGE_EVENTS,
+        max_bytes: int = PAGE_BYTES,
     ) -> tuple[Entry, ...]:
-        """Give durable entries after an offset, in order, at most about `max_events` offsets.
+        """Give durable entries after an offset, in order, at least one where there is one.
+
+        It stops before the page would have more than about `max_events` offsets or `max_bytes` of
+        text, so that what a reader costs does not depend on how large an answer is.
 
         The first may be a merged entry that begins at or before `after_seq`; cut it. Deltas that
         were appended singly may come merged. Empty at the end of the log, or where the session is
@@ -231,6 +243,18 @@ class Journal(Protocol):
     def problem(self) -> str:
         """Why writes fail at present, for /readyz; "" when all is well."""
         ...
+
+
+def page(entries: Iterable[Entry], max_bytes: int) -> tuple[Entry, ...]:
+    """Give the entries from the first up to a size in bytes of text; at least one."""
+    found: list[Entry] = []
+    size = 0
+    for entry in entries:
+        size += len(getattr(entry.event, "text", ""))
+        if found and size > max_bytes:
+            break
+        found.append(entry)
+    return tuple(found)
 
 
 def unseen(batch: Batch, last_seq: int) -> tuple[Entry, ...]:

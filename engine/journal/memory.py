@@ -13,6 +13,7 @@ import copy
 import sys
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
+from itertools import islice
 from operator import attrgetter
 
 import msgspec
@@ -22,12 +23,15 @@ from engine.errors import Conflict, JournalFailed, NotFound
 from engine.events import Delta, Entry, Part
 from engine.journal.interface import (
     ENDED,
+    PAGE_BYTES,
+    PAGE_EVENTS,
     Batch,
     Document,
     Epoch,
     SessionRecord,
     SessionState,
     format_cursor,
+    page,
     parse_cursor,
     unseen,
 )
@@ -193,7 +197,12 @@ class MemoryJournal:
         return log.snapshot()
 
     async def read(
-        self, session_id: str, after_seq: int, *, max_events: int = 1000
+        self,
+        session_id: str,
+        after_seq: int,
+        *,
+        max_events: int = PAGE_EVENTS,
+        max_bytes: int = PAGE_BYTES,
     ) -> tuple[Entry, ...]:
         """See `Journal.read`."""
         await trio.lowlevel.checkpoint()
@@ -203,7 +212,7 @@ class MemoryJournal:
         start = bisect_right(log.entries, after_seq, key=attrgetter("seq"))
         until = max(after_seq, log.earliest - 1) + max_events
         end = bisect_right(log.entries, until, lo=start, key=attrgetter("seq"))
-        return tuple(log.entries[start : max(end, start + 1)])
+        return page(islice(log.entries, start, max(end, start + 1)), max_bytes)
 
     async def earliest(self, session_id: str) -> int:
         """See `Journal.earliest`."""

@@ -26,7 +26,14 @@ from engine.errors import JournalFailed
 from engine.events import Entry
 from engine.journal import sqlite_reading as reading
 from engine.journal.encoding import encode
-from engine.journal.interface import Batch, Document, SessionRecord, SessionState
+from engine.journal.interface import (
+    PAGE_BYTES,
+    PAGE_EVENTS,
+    Batch,
+    Document,
+    SessionRecord,
+    SessionState,
+)
 from engine.journal.sqlite_commits import Append, Call, Group, QueuedCommit
 from engine.journal.sqlite_schema import FileLock, explained, open_database
 from engine.journal.sqlite_tail import Snapshot, Tail
@@ -251,10 +258,15 @@ class SqliteJournal:
         return record
 
     async def read(
-        self, session_id: str, after_seq: int, *, max_events: int = 1000
+        self,
+        session_id: str,
+        after_seq: int,
+        *,
+        max_events: int = PAGE_EVENTS,
+        max_bytes: int = PAGE_BYTES,
     ) -> tuple[Entry, ...]:
         """See `Journal.read`."""
-        return await self._read(reading.read, session_id, after_seq, max_events)
+        return await self._read(reading.read, session_id, after_seq, max_events, max_bytes)
 
     async def earliest(self, session_id: str) -> int:
         """See `Journal.earliest`; nothing is ever dropped of a session that is held."""

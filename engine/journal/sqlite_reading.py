@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -19,11 +19,13 @@ import msgspec
 from engine.events import JSON, Entry
 from engine.journal.encoding import Decoder, key_text, text_key
 from engine.journal.interface import (
+    PAGE_BYTES,
     Document,
     Epoch,
     SessionRecord,
     SessionState,
     format_cursor,
+    page,
     parse_cursor,
 )
 from engine.journal.sqlite_schema import LAST_ROW, connect
@@ -92,7 +94,13 @@ class Readers:
                 self._idle.pop().close()
 
 
-def read(snapshot: Snapshot, session_id: str, after_seq: int, max_events: int) -> tuple[Entry, ...]:
+def read(
+    snapshot: Snapshot,
+    session_id: str,
+    after_seq: int,
+    max_events: int,
+    max_bytes: int = PAGE_BYTES,
+) -> tuple[Entry, ...]:
     """See `Journal.read`."""
     row = snapshot.connection.execute(
         "SELECT id FROM sessions WHERE session_id = ?", (text_key(session_id),)
@@ -104,16 +112,19 @@ def read(snapshot: Snapshot, session_id: str, after_seq: int, max_events: int) -
         (row[0], after_seq),
     )
     moved = chain.from_iterable(_entries.decode(data) for (data,) in rows)
-    found: list[Entry] = []
+    stored = chain(moved, snapshot.stretch(session_id, row[0]))
+    return page(_following(stored, after_seq, max_events), max_bytes)
+
+
+def _following(stored: Iterable[Entry], after_seq: int, max_events: int) -> Iterator[Entry]:
     last_seq = after_seq
-    for entry in chain(moved, snapshot.stretch(session_id, row[0])):
+    for entry in stored:
         if entry.seq <= last_seq:
             continue
-        if found and entry.seq > after_seq + max_events:
-            break
-        found.append(entry)
+        if last_seq > after_seq and entry.seq > after_seq + max_events:
+            return
+        yield entry
         last_seq = entry.seq
-    return tuple(found)
 
 
 def load(snapshot: Snapshot, session_id: str) -> SessionRecord | None:

@@ -16,6 +16,8 @@ import trio
 from engine.errors import JournalFailed
 from engine.events import Entry
 from engine.journal.interface import (
+    PAGE_BYTES,
+    PAGE_EVENTS,
     Batch,
     Commit,
     Document,
@@ -137,11 +139,18 @@ class FaultyJournal:
         return await self._inner.begin_epoch(session_id, name)
 
     async def read(
-        self, session_id: str, after_seq: int, *, max_events: int = 1000
+        self,
+        session_id: str,
+        after_seq: int,
+        *,
+        max_events: int = PAGE_EVENTS,
+        max_bytes: int = PAGE_BYTES,
     ) -> tuple[Entry, ...]:
         """See `Journal.read`; what is on its way is not there yet."""
         self._enter()
-        return await self._inner.read(session_id, after_seq, max_events=max_events)
+        return await self._inner.read(
+            session_id, after_seq, max_events=max_events, max_bytes=max_bytes
+        )
 
     async def earliest(self, session_id: str) -> int:
         """See `Journal.earliest`."""

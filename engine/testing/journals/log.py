@@ -10,6 +10,7 @@ from engine.errors import Conflict, NotFound
 from engine.events import (
     Completed,
     Delta,
+    Entry,
     Event,
     PartCompleted,
 )
@@ -163,6 +164,20 @@ class LogTests(JournalTests):
                 text += text_of(rest)
                 after_seq = page[-1].seq
             assert text == "".join(f"<{seq}>" for seq in range(1, 301))
+
+    async def test_pages_are_bounded_in_bytes(self, tmp_path: Path) -> None:
+        """`max_bytes` bounds a page's text; an entry that is larger comes alone."""
+        texts = ["x" * 4000] * 30 + ["y" * 50_000] + ["z" * 4000] * 3
+        entries = [
+            entry(seq, Delta(part=PART, text=text)) for seq, text in enumerate(texts, start=1)
+        ]
+        async with self.open_with_session(tmp_path) as journal:
+            await journal.append_nowait(batch(*entries)).wait()
+            found: list[Entry] = []
+            while page := await journal.read("s1", len(found), max_bytes=20_000):
+                assert len(text_of(page)) <= 20_000 or len(page) == 1
+                found += page
+            assert found == entries
 
     async def test_nothing_comes_after_the_end(self, tmp_path: Path) -> None:
         """Reading at or behind the end, or of no session, gives nothing and no error."""
