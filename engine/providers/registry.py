@@ -1,8 +1,9 @@
 """All providers by name, each wrapped as its configuration says.
 
 The one rule: this is the only module that knows all of its siblings. Clients are made when their
-provider is first asked for. Place in the flow: pipelines get their providers here. Must not import
-sessions or pipelines.
+provider is first asked for; OpenAI's SDK, whose import takes a third of a second, is loaded with
+the registry where a provider needs it, and nowhere else. Place in the flow: pipelines get their
+providers here. Must not import sessions or pipelines.
 
 The order of the wrappers, from the outside to the provider, and why:
 
@@ -18,6 +19,8 @@ The order of the wrappers, from the outside to the provider, and why:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
@@ -30,12 +33,14 @@ from engine.providers.fallback import FallbackProvider, FallingBack, Link
 from engine.providers.interface import Profile, Provider, ProviderInfo
 from engine.providers.limiting import LimitedProvider, LimiterStatistics
 from engine.providers.metering import MeteredProvider, MeterStatistics
-from engine.providers.openai import CHAT_PROFILE, RESPONSES_PROFILE, OpenAIProvider
 from engine.providers.retrying import OnRetry, RetryingProvider
 from engine.providers.simulated import SIMULATED, SimulatedProvider
 from engine.providers.simulation.pacing import Wheel
 from engine.providers.simulation.settings import MODELS, SimSettings
 from engine.supervision.breaker import Breaker, BreakerState
+
+if TYPE_CHECKING:
+    from engine.providers.openai import OpenAIProvider
 
 
 class ProviderStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +169,8 @@ class Providers:
             openai = self._configs.get("openai")
             self._default_name = "openai" if openai and not openai.missing else SIMULATED
         self._default_model = default_model
+        if any(config.kind == "openai" and not config.missing for config in configs):
+            import_module("engine.providers.openai")  # now, and not in the first request
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -298,6 +305,8 @@ class Providers:
 
 
 def _openai(config: ProviderConfig, limits: Limits) -> OpenAIProvider:
+    from engine.providers.openai import CHAT_PROFILE, RESPONSES_PROFILE, OpenAIProvider
+
     profile = RESPONSES_PROFILE if config.speaks_responses else CHAT_PROFILE
     if not config.is_at_openai:
         # The newer field is OpenAI's own; every other server knows the old one.
