@@ -9,7 +9,7 @@ from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engine import AntiphonError, Internal, Limits, TooLarge
+from engine import AntiphonError, Internal, Limits, Overloaded, TooLarge
 from engine.errors import ErrorCode
 from server.problems import status_of
 from server.settings import PREFIX, Settings
@@ -61,6 +61,7 @@ def errors_page() -> str:
     """Every error code, with its class, status and whether a repeat can help."""
     kinds = {kind.code: kind for kind in _subclasses(AntiphonError) if not kind.__subclasses__()}
     kinds["internal"], kinds["too_large"] = Internal, TooLarge
+    kinds["overloaded"] = Overloaded
     lines = [
         "# Errors and close codes",
         "",

@@ -40,6 +40,7 @@ from engine.errors import (
     ShuttingDown,
     TooLarge,
     Unauthenticated,
+    Unreachable,
     UnsupportedType,
     ValidationFailed,
 )
@@ -194,6 +195,7 @@ __all__ = [
     "FlowError",
     "RateLimited",
     "Overloaded",
+    "Unreachable",
     "ShuttingDown",
     "DeadlineExceeded",
     "BudgetExceeded",

@@ -6,13 +6,15 @@
     │   ├── Unauthenticated, Forbidden
     │   └── ProviderNotFound, ProviderNotConfigured
     ├── FlowError              nobody is wrong: there is too much, or it is too late
-    │   └── RateLimited, Overloaded, ShuttingDown, DeadlineExceeded, BudgetExceeded
+    │   └── RateLimited, Overloaded, Unreachable, ShuttingDown, DeadlineExceeded, BudgetExceeded
     ├── ProviderError          the source of text failed
     │   └── ProviderAuth, ProviderRateLimited, ProviderTimeout, ProviderUnavailable,
     │       ProviderRefused, ProviderBadOutput
     ├── SourceFailed           a museum's or an encyclopedia's service failed; becomes a note
     └── EngineError            our fault
-        └── ValidationFailed, TemplateBroken, JournalFailed, Escalated, Internal
+        ├── ValidationFailed, TemplateBroken, Escalated, Internal
+        └── JournalFailed
+            └── Fenced
 
 Each class carries the wire's `code` and whether trying again can help (`retryable`). Errors reach
 clients as events, by the same road as data; foreign errors are translated once, at the border,
@@ -172,6 +174,13 @@ class Overloaded(FlowError):
     retryable = True
 
 
+class Unreachable(FlowError):
+    """Another process, or what the processes share, does not answer at present."""
+
+    code = "overloaded"
+    retryable = True
+
+
 class ShuttingDown(FlowError):
     """The process is draining and takes nothing new."""
 
@@ -290,6 +299,15 @@ class TemplateBroken(EngineError):
 
 class JournalFailed(EngineError):
     """A write to the journal failed; what it would have made durable is not promised."""
+
+    code = "internal"
+
+
+class Fenced(JournalFailed):
+    """The session's log has begun another life elsewhere: this process owns it no longer.
+
+    No session ends by it: it goes on where its new owner is.
+    """
 
     code = "internal"
 

@@ -30,6 +30,7 @@ from engine import (
     ShuttingDown,
     TooLarge,
     Unauthenticated,
+    Unreachable,
     UnsupportedType,
 )
 from server.protocols.encoding import to_json
@@ -48,6 +49,7 @@ STATUS: dict[type[AntiphonError], int] = {
     TooLarge: 413,
     RateLimited: 429,
     Overloaded: 503,
+    Unreachable: 503,
     ShuttingDown: 503,
     DeadlineExceeded: 504,
     BudgetExceeded: 422,

@@ -106,6 +106,15 @@ def test_actors_and_supervision_know_nothing_of_llms() -> None:
                 ), f"{name} imports {each}"
 
 
+def test_the_cluster_knows_nothing_of_what_sessions_do() -> None:
+    for name, path in ENGINE:
+        if name.startswith("engine.cluster"):
+            for each in imports(path):
+                assert not each.startswith(
+                    ("engine.sessions", "engine.providers", "engine.pipelines", "engine.engine")
+                ), f"{name} imports {each}"
+
+
 def test_there_are_no_import_cycles() -> None:
     known = {name for name, _ in ENGINE + SERVER}
     packages = {name for name, path in ENGINE + SERVER if path.name == "__init__.py"}

@@ -96,7 +96,7 @@ class Commit(Protocol):
 
     @property
     def is_done(self) -> bool:
-        """Whether the batch is durable. Raises JournalFailed if it never will be."""
+        """Whether the batch is durable. Raises JournalFailed (or Fenced) if it never will be."""
         ...
 
     async def wait(self) -> None:
@@ -133,10 +133,10 @@ class Journal(Protocol):
         nothing at all. What a batch holds must not be changed afterwards.
 
         Raises:
-            JournalFailed: the journal is closed or has failed, it does not hold the session, the
-                batch would leave a hole in the log, or the batch's epoch is not the session's
-                present one (a stale owner). Where the journal learns of it only when it writes,
-                the Commit raises it.
+            Fenced: the batch's epoch is not the session's present one (a stale owner).
+            JournalFailed: the journal is closed or has failed, it does not hold the session, or the
+                batch would leave a hole in the log. Where the journal learns of either only when
+                it writes, the Commit raises it.
         """
         ...
 

@@ -19,7 +19,7 @@ from operator import attrgetter
 import msgspec
 import trio
 
-from engine.errors import Conflict, JournalFailed, NotFound
+from engine.errors import Conflict, Fenced, JournalFailed, NotFound
 from engine.events import Delta, Entry, Part
 from engine.journal.interface import (
     ENDED,
@@ -166,7 +166,7 @@ class MemoryJournal:
         if log is None:
             raise JournalFailed(f"session {batch.session_id} is not in the journal")
         if batch.epoch != log.record.epochs[-1].name:
-            raise JournalFailed(f"epoch {batch.epoch} of session {batch.session_id} is over")
+            raise Fenced(f"epoch {batch.epoch} of session {batch.session_id} is over")
         before = log.size_bytes
         log.take(batch)
         if log.record.state in ENDED:

@@ -19,7 +19,7 @@ from contextlib import suppress
 
 import msgspec
 
-from engine.errors import AntiphonError, Conflict, JournalFailed, NotFound
+from engine.errors import AntiphonError, Conflict, Fenced, JournalFailed, NotFound
 from engine.events import Entry
 from engine.journal.encoding import Decoder, encode, key_text, text_key
 from engine.journal.interface import ENDED, Document, Epoch, SessionRecord, unseen
@@ -195,7 +195,7 @@ class Writer:
         if session is None:
             raise JournalFailed(f"session {batch.session_id} is not in the journal")
         if batch.epoch != session.epoch:
-            raise JournalFailed(f"epoch {batch.epoch} of session {batch.session_id} is over")
+            raise Fenced(f"epoch {batch.epoch} of session {batch.session_id} is over")
         entries = unseen(batch, session.last_seq)
         if batch.entries and not entries:
             return

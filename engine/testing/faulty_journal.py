@@ -270,7 +270,7 @@ class _Write:
     def is_done(self) -> bool:
         self._journal._settle()
         if self.error is not None:
-            raise JournalFailed(self.error.message) from self.error
+            raise type(self.error)(self.error.message) from self.error
         if self._commit is not None:
             return self._commit.is_done
         self._journal._check()
@@ -280,6 +280,6 @@ class _Write:
         if self._commit is None and self.error is None:
             await self._journal._pass_until(self.due)
         if self.error is not None:
-            raise JournalFailed(self.error.message) from self.error
+            raise type(self.error)(self.error.message) from self.error
         assert self._commit is not None
         await self._commit.wait()

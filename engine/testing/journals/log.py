@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import Conflict, NotFound
+from engine.errors import Conflict, Fenced, NotFound
 from engine.events import (
     Completed,
     Delta,
@@ -114,9 +114,10 @@ class LogTests(JournalTests):
             await journal.append_nowait(batch(entry(1), entry(2))).wait()
             begun = await journal.begin_epoch("s1", "e2")
             assert begun.epochs == (Epoch(name="e1", after_seq=0), Epoch(name="e2", after_seq=2))
-            assert await refused(journal, batch(entry(3), state="failed", notes={"bad": 1}))
+            stale = batch(entry(3), state="failed", notes={"bad": 1})
+            assert await refused(journal, stale, Fenced)
             assert not await refused(journal, batch(entry(3), epoch="e2"))
-            assert await refused(journal, batch(entry(4)))
+            assert await refused(journal, batch(entry(4)), Fenced)
             assert await read_all(journal) == [entry(1), entry(2), entry(3)]
             held = await journal.load("s1")
             assert held is not None

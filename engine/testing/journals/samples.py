@@ -136,11 +136,13 @@ def text_of(entries: Sequence[Entry]) -> str:
     return "".join(each.event.text for each in entries if isinstance(each.event, Delta))
 
 
-async def refused(journal: Journal, stale: Batch) -> bool:
-    """Whether a batch is refused: at once, or by its Commit once the journal wrote."""
+async def refused(
+    journal: Journal, stale: Batch, kind: type[JournalFailed] = JournalFailed
+) -> bool:
+    """Whether a batch is refused, so: at once, or by its Commit once the journal wrote."""
     try:
         commit = journal.append_nowait(stale)
         await commit.wait()
-    except JournalFailed:
+    except kind:
         return True
     return False

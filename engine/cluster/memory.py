@@ -1,0 +1,211 @@
+"""A board in memory: for engines that share one process, in tests and simulations.
+
+Time is trio's clock, so a virtual one works. Must not import a sibling but the interface.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+
+import trio
+
+from engine.cluster.interface import Holding
+from engine.errors import Conflict, RateLimited
+
+INBOX_MESSAGES = 1024
+"""Messages that wait for one process; further ones are dropped."""
+
+
+class SharedBoard:
+    """What the processes share.
+
+    Args:
+        lease_s: how long after its last beat a process counts as alive, in seconds.
+    """
+
+    def __init__(self, *, lease_s: float) -> None:
+        self.lease_s = lease_s
+        self.holders: dict[str, str] = {}
+        """Which process holds each session; "" is an offered one. In the order of coming there."""
+        self.by_process: dict[str, dict[str, None]] = {"": {}}
+        self.users: dict[str, str] = {}
+        """Whom each session counts for."""
+        self.counts: Counter[str] = Counter()
+        """How many sessions each user has on the board."""
+        self.leases: dict[str, float] = {}
+        """When each process's lease lapses, or lapsed."""
+        self.inboxes: dict[str, trio.MemorySendChannel[bytes]] = {}
+
+    def is_alive(self, process: str) -> bool:
+        """Whether a process's lease is valid."""
+        return self.leases.get(process, float("-inf")) > trio.current_time()
+
+    def move(self, session_id: str, process: str) -> None:
+        """Give a session to a process, or to "" for all."""
+        held = self.by_process[self.holders[session_id]]
+        del held[session_id]
+        self.holders[session_id] = process
+        self.by_process.setdefault(process, {})[session_id] = None
+
+    def add(self, session_id: str, process: str, user: str) -> None:
+        """Put a session on the board."""
+        self.holders[session_id] = process
+        self.by_process.setdefault(process, {})[session_id] = None
+        self.users[session_id] = user
+        self.counts[user] += 1
+
+    def remove(self, session_id: str) -> None:
+        """Take a session off the board."""
+        del self.by_process[self.holders.pop(session_id)][session_id]
+        user = self.users.pop(session_id)
+        self.counts[user] -= 1
+        if not self.counts[user]:
+            del self.counts[user]
+
+    def forget_the_dead(self) -> None:
+        """Forget lapsed processes that hold nothing any more."""
+        for process in tuple(self.leases):
+            if not self.is_alive(process) and not self.by_process.get(process):
+                self.by_process.pop(process, None)
+                del self.leases[process]
+
+    def __repr__(self) -> str:
+        return f"<SharedBoard: {len(self.holders)} sessions, {len(self.leases)} processes>"
+
+
+class MemoryBoard:
+    """One engine's access to a `SharedBoard`.
+
+    Args:
+        shared: what it shares with others.
+        name: its name.
+    """
+
+    def __init__(self, shared: SharedBoard, name: str) -> None:
+        self._shared = shared
+        self.name = name
+        self.dropped = 0
+        """Messages that were lost on the way from here."""
+
+    @property
+    def lease_s(self) -> float:
+        """See `Board.lease_s`."""
+        return self._shared.lease_s
+
+    async def run(
+        self,
+        hear: Callable[[bytes], None],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """See `Board.run`."""
+        send, receive = trio.open_memory_channel[bytes](INBOX_MESSAGES)
+        self._shared.inboxes[self.name] = send
+        try:
+            with send, receive:
+                task_status.started()
+                async for message in receive:
+                    hear(message)
+        finally:
+            if self._shared.inboxes.get(self.name) is send:
+                del self._shared.inboxes[self.name]
+
+    # ---- the process -----------------------------------------------------------------------------
+
+    async def beat(self) -> bool:
+        """See `Board.beat`."""
+        await trio.lowlevel.checkpoint()
+        shared = self._shared
+        had_one = shared.is_alive(self.name)
+        shared.leases[self.name] = trio.current_time() + shared.lease_s
+        shared.forget_the_dead()
+        return had_one
+
+    async def leave(self) -> None:
+        """See `Board.leave`."""
+        await trio.lowlevel.checkpoint()
+        if self.name in self._shared.leases:
+            self._shared.leases[self.name] = float("-inf")
+        self._shared.forget_the_dead()
+
+    async def members(self) -> tuple[str, ...]:
+        """See `Board.members`."""
+        await trio.lowlevel.checkpoint()
+        return tuple(sorted(filter(self._shared.is_alive, self._shared.leases)))
+
+    # ---- sessions --------------------------------------------------------------------------------
+
+    async def own(self, session_id: str, *, user: str = "", limit: int = 0) -> None:
+        """See `Board.own`."""
+        await trio.lowlevel.checkpoint()
+        shared = self._shared
+        if session_id in shared.holders:
+            raise Conflict(f"session {session_id} is on the board already")
+        if limit and user and shared.counts[user] >= limit:
+            raise RateLimited(
+                f"{limit} sessions of yours are running, which is the most for a user",
+                retry_after_s=1.0,
+            )
+        shared.add(session_id, self.name, user)
+
+    async def release(self, session_id: str) -> None:
+        """See `Board.release`."""
+        await trio.lowlevel.checkpoint()
+        if self._shared.holders.get(session_id) == self.name:
+            self._shared.remove(session_id)
+
+    async def offer(self, session_id: str) -> None:
+        """See `Board.offer`."""
+        await trio.lowlevel.checkpoint()
+        if self._shared.holders.get(session_id) == self.name:
+            self._shared.move(session_id, "")
+
+    async def take(self, limit: int, *, from_dead: bool = False) -> tuple[str, ...]:
+        """See `Board.take`."""
+        await trio.lowlevel.checkpoint()
+        shared = self._shared
+        places = [""]
+        if from_dead:
+            places += [
+                process
+                for process in shared.by_process
+                if process not in ("", self.name) and not shared.is_alive(process)
+            ]
+        taken: list[str] = []
+        for place in places:
+            taken += islice(shared.by_process[place], max(0, limit - len(taken)))
+        for session_id in taken:
+            shared.move(session_id, self.name)
+        return tuple(taken)
+
+    async def owned(self) -> frozenset[str]:
+        """See `Board.owned`."""
+        await trio.lowlevel.checkpoint()
+        return frozenset(self._shared.by_process.get(self.name, ()))
+
+    async def holdings(self, session_ids: Iterable[str]) -> Mapping[str, Holding]:
+        """See `Board.holdings`."""
+        await trio.lowlevel.checkpoint()
+        shared = self._shared
+        return {
+            session_id: Holding(process=holder, is_alive=shared.is_alive(holder))
+            for session_id in session_ids
+            if (holder := shared.holders.get(session_id)) is not None
+        }
+
+    # ---- messages --------------------------------------------------------------------------------
+
+    async def post(self, process: str, message: bytes) -> None:
+        """See `Board.post`."""
+        await trio.lowlevel.checkpoint()
+        inbox = self._shared.inboxes.get(process)
+        try:
+            if inbox is not None:
+                inbox.send_nowait(message)
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            self.dropped += 1
+
+    def __repr__(self) -> str:
+        return f"<MemoryBoard {self.name} of {self._shared!r}>"
