@@ -140,8 +140,16 @@ class Journal(Protocol):
         """
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is taken and not yet durable that writers have to `wait_room`."""
+        ...
+
     async def wait_room(self) -> None:
-        """Wait until what is taken but not yet durable is below its bound."""
+        """Wait until what is taken but not yet durable is below its bound.
+
+        Cancellation: nothing has changed. Backpressure: here all sessions wait for a slow disk.
+        """
         ...
 
     async def begin_epoch(self, session_id: str, name: str) -> SessionRecord:

@@ -125,6 +125,7 @@ class MemoryJournal:
     """
 
     is_durable = False
+    is_full = False
     problem = ""
 
     def __init__(self, limits: Limits | None = None) -> None:

@@ -240,10 +240,15 @@ class SqliteJournal:
             raise JournalFailed("the journal's queue is full: the disk is too slow")
         return self._queue(Append(batch, size_bytes), size_bytes)
 
+    @property
+    def is_full(self) -> bool:
+        """See `Journal.is_full`; the bound is `journal_pending_bytes`."""
+        return self._pending_bytes > self._limits.journal_pending_bytes
+
     async def wait_room(self) -> None:
-        """See `Journal.wait_room`; the bound is `journal_pending_bytes`."""
+        """See `Journal.wait_room`."""
         await trio.lowlevel.checkpoint()
-        while self._pending_bytes > self._limits.journal_pending_bytes:
+        while self.is_full:
             await self._room.wait()
 
     async def begin_epoch(self, session_id: str, name: str) -> SessionRecord:

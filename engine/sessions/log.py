@@ -89,10 +89,11 @@ class Log:
         self._room = trio.lowlevel.ParkingLot()
         self._idle: list[Subscription] = []
         self._pending: deque[tuple[int, Commit]] = deque()  # milestones on their way
-        self._handed: deque[tuple[int, Commit]] = deque()  # batches on their way
+        self._handed: deque[tuple[int, int, Commit]] = deque()  # batches on their way, and bytes
         self._unsaved = after_seq + 1
-        self._durable = after_seq
+        self._durable, self._durable_bytes = after_seq, 0
         self._is_save_due = False
+        self._is_late = False  # the journal is, so that a measure has to look at it
 
     # ---- writing ---------------------------------------------------------------------------------
 
@@ -108,9 +109,10 @@ class Log:
         if not self._is_save_due:
             self._is_save_due = True
             self._save_later(self._save_due)
+            self._is_late = self.journal.is_full
         if not self._pending:
             self._publish(seq)
-        if self.is_bounded or seq - self._durable > self._limits.window_events:
+        if self.is_bounded or self._is_late or seq - self._durable > self._limits.window_events:
             self._measure()
 
     async def commit(self, event: Event, *, state: SessionState | None = None) -> None:
@@ -194,7 +196,9 @@ class Log:
                 continue
             self.save()
             if self._handed:
-                await self._wait(self._handed[0][1])
+                await self._wait(self._handed[0][2])
+            if self.journal.is_full:
+                await self.journal.wait_room()
             self._learn_durable()
             if self.failure is not None:
                 raise self.failure
@@ -234,9 +238,11 @@ class Log:
             )
             self._unsaved = self.head + 1
             if not self._handed and commit.is_done:
-                self._durable = self.head
+                self._durable, self._durable_bytes = self.head, self._bytes
             else:
-                self._handed.append((self.head, commit))
+                self._handed.append((self.head, self._bytes, commit))
+            if self.journal.is_full:
+                self.is_full = self._is_late = True
         except JournalFailed as error:  # what was numbered for it must never be shown
             self.failure = error
             raise
@@ -279,29 +285,33 @@ class Log:
                 reader.wake_up()
 
     def _trim(self) -> None:
-        """Forget what is older than the window, seen and durable."""
+        """Forget what is older than the window, seen and durable; else producers have to wait."""
         self._learn_durable()
         limit = min(self._durable, self.visible) + 1 - self._base
         excess = len(self._entries) - self._limits.window_events
         by_bytes = bisect_right(self._ends, self._bytes - self._limits.window_bytes)
-        drop = min(limit, max(excess, by_bytes))
+        wanted = max(excess, by_bytes)
+        drop = min(limit, wanted)
+        self._is_late = drop < wanted
         if drop > 0:
             del self._entries[:drop], self._ends[:drop]
             self._base += drop
 
     def _learn_durable(self) -> None:
         try:
-            while self._handed and self._handed[0][1].is_done:
-                self._durable = self._handed.popleft()[0]
+            while self._handed and self._handed[0][2].is_done:
+                self._durable, self._durable_bytes, _ = self._handed.popleft()
         except JournalFailed as error:
             self.failure = error
 
     def _measure(self) -> None:
         """Say anew whether producers have to wait."""
         is_ahead = self.is_full = self._is_ahead
-        if not is_ahead and self.head - self._durable > self._limits.window_events:
+        if not is_ahead and (
+            self._is_late or self.head - self._durable > self._limits.window_events
+        ):
             self._learn_durable()
-            self.is_full = self.head - self._durable > self._limits.window_events
+            self.is_full = self._is_late = self._waits_for_journal()
         if not is_ahead and self._room:
             self._room.unpark_all()
 
@@ -310,6 +320,15 @@ class Log:
         return self.is_bounded and (
             self.head - self._floor >= self._limits.window_events
             or self._bytes - self._floor_bytes >= self._limits.window_bytes
+        )
+
+    def _waits_for_journal(self) -> bool:
+        """Whether the journal, or this log's part of it, is as far behind as it may be."""
+        limits = self._limits
+        return (
+            self.head - self._durable > limits.window_events
+            or self._bytes - self._durable_bytes > limits.window_bytes
+            or self.journal.is_full
         )
 
     def latest(self, part: Part) -> tuple[Part, str]:

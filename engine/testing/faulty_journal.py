@@ -8,6 +8,7 @@ virtual clock does the rest. Must not import a journal.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -25,6 +26,7 @@ from engine.journal.interface import (
     SessionRecord,
     SessionState,
 )
+from engine.limits import Limits
 
 
 class FaultyJournal:
@@ -40,7 +42,10 @@ class FaultyJournal:
             the same session fails too, for it would leave a hole.
         fail_count: how many appends fail in a row, from `fail_at` on.
         crash_at: the append in which the process "dies"; see `crash`.
+        stall_at: the append from which on nothing becomes durable any more and no write returns,
+            as on a network disk that has gone away.
         max_pending: batches on their way above which `wait_room` waits.
+        max_pending_bytes: their text above which it waits as well.
     """
 
     is_durable = True
@@ -53,20 +58,27 @@ class FaultyJournal:
         fail_at: int | None = None,
         fail_count: int = 1,
         crash_at: int | None = None,
+        stall_at: int | None = None,
         max_pending: int = 1000,
+        max_pending_bytes: int = Limits().journal_pending_bytes,
     ) -> None:
         self._inner = inner
         self._delay_s = delay_s
         self._failing = range(fail_at, fail_at + fail_count) if fail_at else range(0)
         self._crash_at = crash_at
+        self._stall_at = stall_at
         self._max_pending = max_pending
+        self._max_pending_bytes = max_pending_bytes
         self._pending: deque[_Write] = deque()
+        self._pending_bytes = 0
         self._last_due = 0.0
         self._crashed = trio.Event()
         self.appends = 0
         """How many batches were appended so far, failed ones included."""
         self.problem = ""
         """Why the last append failed; "" after one that did not."""
+        self.lost: tuple[Batch, ...] = ()
+        """What was on its way when it crashed."""
 
     def __repr__(self) -> str:
         state = "crashed, " if self.has_crashed else ""
@@ -81,6 +93,12 @@ class FaultyJournal:
         return len(self._pending)
 
     @property
+    def pending_bytes(self) -> int:
+        """Their text, milestones' texts as well."""
+        self._settle()
+        return self._pending_bytes
+
+    @property
     def has_crashed(self) -> bool:
         """Whether the process "died"."""
         return self._crashed.is_set()
@@ -88,7 +106,9 @@ class FaultyJournal:
     def crash(self) -> None:
         """Die now: what is not durable is lost, and no further call succeeds."""
         self._settle()
+        self.lost = tuple(write.batch for write in self._pending)
         self._pending.clear()
+        self._pending_bytes = 0
         self.problem = "the process crashed"
         self._crashed.set()
 
@@ -117,14 +137,22 @@ class FaultyJournal:
             self._check()
         write = _Write(self, batch, self._due(), fails=self.appends in self._failing)
         self._pending.append(write)
+        self._pending_bytes += write.size_bytes
         self._settle()
         return write
+
+    @property
+    def is_full(self) -> bool:
+        """See `Journal.is_full`."""
+        self._settle()
+        return (
+            len(self._pending) > self._max_pending or self._pending_bytes > self._max_pending_bytes
+        )
 
     async def wait_room(self) -> None:
         """See `Journal.wait_room`."""
         await trio.lowlevel.checkpoint()
-        self._settle()
-        while len(self._pending) > self._max_pending:
+        while self.is_full:
             await self._pass_until(self._pending[0].due)
         self._check()
 
@@ -220,6 +248,8 @@ class FaultyJournal:
 
     def _due(self) -> float:
         """Say when a write that begins now is durable."""
+        if self._stall_at is not None and self.appends >= self._stall_at:
+            return math.inf
         delay_s = self._delay_s() if callable(self._delay_s) else self._delay_s
         self._last_due = max(trio.current_time() + delay_s, self._last_due)
         return self._last_due
@@ -228,6 +258,7 @@ class FaultyJournal:
         """Pass on what has become due."""
         while self._pending and self._pending[0].due <= trio.current_time():
             write = self._pending.popleft()
+            self._pending_bytes -= write.size_bytes
             write.settle(self._inner)
             self.problem = write.error.message if write.error else ""
 
@@ -254,15 +285,16 @@ class _Write:
     def __init__(self, journal: FaultyJournal, batch: Batch, due: float, *, fails: bool) -> None:
         self.due = due
         self.error: JournalFailed | None = JournalFailed("the disk is full") if fails else None
+        self.batch = batch
+        self.size_bytes = sum(len(getattr(entry.event, "text", "")) for entry in batch.entries)
         self._journal = journal
-        self._batch = batch
         self._commit: Commit | None = None
 
     def settle(self, inner: Journal) -> None:
         """Pass the batch on, unless it is one that fails."""
         if self.error is None:
             try:
-                self._commit = inner.append_nowait(self._batch)
+                self._commit = inner.append_nowait(self.batch)
             except JournalFailed as error:
                 self.error = error
 

@@ -12,28 +12,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
-from typing import Any, Protocol
 
 import msgspec
 import trio
-from pydantic import BaseModel
 
 from engine.callers import Options
 from engine.engine import Engine, open_engine
-from engine.errors import AntiphonError, JournalFailed, NotFound
-from engine.events import JSON, Completed, Entry, Failed, Part, PartFailed
+from engine.errors import JournalFailed, NotFound
+from engine.events import Entry
 from engine.journal.interface import ENDED, Batch, Commit, Journal, SessionState
 from engine.journal.memory import MemoryJournal
-from engine.pipelines.interface import AnyPipeline
-from engine.providers.interface import Delta, GenerationRequest, Message
-from engine.sessions.outcomes import PartCut, PartLost
-from engine.sessions.run import Run
 from engine.sessions.session import Session
-from engine.sessions.subscription import Gap, Subscription
-from engine.supervision import Lost, Member, fan_out
+from engine.testing.bounds import Bounds
 from engine.testing.checker import (
     Missing,
     Reader,
@@ -44,13 +37,12 @@ from engine.testing.checker import (
     check_readers,
     check_source,
 )
+from engine.testing.client import Client
 from engine.testing.deterministic import run_deterministic
 from engine.testing.faulty_journal import FaultyJournal
-from engine.testing.scripted_provider import ScriptedProvider
+from engine.testing.plan_pipeline import PlanPipeline, Simulated
 from engine.testing.workload import (
     CancelPlan,
-    PartPlan,
-    PhasePlan,
     ReaderPlan,
     SessionPlan,
     Workload,
@@ -59,43 +51,10 @@ from engine.testing.workload import (
 PATIENCE_S = 600.0
 """Virtual seconds after which a run is stuck: no plan needs half of them."""
 
-OVERSHOOT = 8
-"""Entries that lanes at work may add before they wait: one for each, and milestones."""
 SETTLED_S = 2.0
 """After this time every write of every plan is durable."""
 EPOCH_S = 1_700_000_000.0
 """Unix time at the start of every run."""
-
-
-class Planted(Exception):
-    """What a part that is a bomb raises: a defect of a pipeline."""
-
-
-class Simulated(AnyPipeline, Protocol):
-    """A pipeline with the provider doubles that it uses, so that these can be looked at."""
-
-    @property
-    def directory(self) -> Any:
-        """What the engine gets for its providers."""
-        ...
-
-    def data(self, place: int) -> JSON:
-        """Give the request of one session."""
-        ...
-
-    def open_calls(self, place: int) -> int:
-        """How many provider calls of a session are open."""
-        ...
-
-    def written(self, place: int) -> dict[str, str]:
-        """Give, for each part that one call alone writes, what its last call gave."""
-        ...
-
-
-class PlanCommand(BaseModel):
-    """Which session of the workload to run."""
-
-    place: int
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -106,6 +65,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     """How sessions ended, by their state."""
     trace: list[tuple[float, str, str]] = []
     """Everything that any reader was given: when, who, what. The same for the same seed."""
+    looks: int = 0
+    """How often a session's buffers were measured."""
     appends: int = 0
     """Batches that the journal was handed, where it counts them."""
 
@@ -129,262 +90,6 @@ class WitnessJournal(MemoryJournal):
             seq = self.durable.get(batch.session_id, 0)
             self.durable[batch.session_id] = max(seq, batch.entries[-1].seq)
         return commit
-
-
-# ---- the pipeline -------------------------------------------------------------------------------
-
-
-class PlanPipeline:
-    """Does what a session's plan says, with everything that a pipeline may use."""
-
-    name = "plan"
-    is_detached = False
-    directory = None
-
-    def __init__(self, workload: Workload) -> None:
-        self.plans = workload.sessions
-        self.providers = {
-            (place, part.id): ScriptedProvider(*part.scripts, name=part.id, close_s=part.close_s)
-            for place, session in enumerate(workload.sessions)
-            for phase in session.phases
-            for part in phase.parts
-        }
-
-    def data(self, place: int) -> JSON:
-        """See `Simulated.data`."""
-        return {"place": place}
-
-    def parse(self, data: JSON) -> tuple[PlanCommand, tuple[str, ...]]:
-        """See `Pipeline.parse`."""
-        return PlanCommand(**data), ()
-
-    async def run(self, run: Run, command: PlanCommand) -> Completed | Failed:
-        """See `Pipeline.run`."""
-        plan = self.plans[command.place]
-        run.declare({"prompt_id": part.id} for phase in plan.phases for part in phase.parts)
-        run.declare({"phase": phase.name} for phase in plan.phases)
-        for phase in plan.phases:
-            await run.start_phase(phase.name)
-            if phase.is_chain:
-                await self._chain(run, command.place, phase)
-            else:
-                await self._side_by_side(run, command.place, phase)
-            await run.complete_phase(phase.name, data={"parts": len(phase.parts)})
-        return Completed(data={"parts": sorted(run.view.parts)})
-
-    async def _side_by_side(self, run: Run, place: int, phase: PhasePlan) -> None:
-        members = [
-            Member(part.id, partial(self._make, run, place, phase, part)) for part in phase.parts
-        ]
-        for outcome in await fan_out(members, lanes=phase.lanes):
-            if isinstance(outcome, Lost) and isinstance(outcome.error, JournalFailed):
-                raise outcome.error
-
-    async def _chain(self, run: Run, place: int, phase: PhasePlan) -> None:
-        send, receive = trio.open_memory_channel[PartPlan](1)
-
-        async def first() -> None:
-            async with send:
-                for part in phase.parts:
-                    await send.send(part)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(first)
-            async with receive:
-                async for part in receive:
-                    try:
-                        await self._make(run, place, phase, part, 1)
-                    except Planted:
-                        pass
-
-    async def _make(
-        self, run: Run, place: int, phase: PhasePlan, plan: PartPlan, _attempt: int
-    ) -> None:
-        known = run.view.parts.get(plan.id)
-        if known is not None and known.state != "running":
-            return
-        part = Part(id=plan.id, target={"prompt_id": plan.id}, phase=phase.name)
-        provider = self.providers[place, plan.id]
-        try:
-            match plan.kind:
-                case "bomb":
-                    await trio.sleep(0.02)
-                    raise Planted(plan.id)
-                case "write":
-                    for piece in plan.pieces:
-                        await run.write(part, piece)
-                    await run.complete_part(part, "".join(plan.pieces))
-                case "ask":
-                    with suppress(PartLost):
-                        await run.ask(_request(plan), provider, part=part)
-                case _:
-                    is_quiet = plan.kind == "quiet"
-                    answer = await run.generate(part, _request(plan), provider, quiet=is_quiet)
-                    if plan.kind == "improve":
-                        part = await run.new_attempt(answer.part, "optimize")
-                        answer = await run.generate(part, _request(plan), provider)
-                    await run.complete_part(answer.part, answer.text, usage=answer.usage)
-        except PartLost as lost:
-            await run.emit(PartFailed(part=lost.part, code=lost.code, message=lost.message))
-        except PartCut:
-            pass
-
-    def open_calls(self, place: int) -> int:
-        """How many provider calls of a session are open."""
-        return sum(
-            provider.open_calls for (owner, _), provider in self.providers.items() if owner == place
-        )
-
-    def written(self, place: int) -> dict[str, str]:
-        """What the last call of each part's provider gave."""
-        texts = {}
-        for part in (part for phase in self.plans[place].phases for part in phase.parts):
-            provider = self.providers[place, part.id]
-            if part.kind in ("generate", "improve", "quiet") and provider.calls:
-                script = part.scripts[min(len(provider.calls), len(part.scripts)) - 1]
-                deltas = [step for step in script if isinstance(step, Delta)]
-                given = deltas[: provider.calls[-1].given]
-                texts[part.id] = "".join(delta.text for delta in given)
-        return texts
-
-
-def _request(plan: PartPlan) -> GenerationRequest:
-    messages = (Message(role="user", content=plan.id),)
-    return GenerationRequest(messages=messages, model="script", max_tokens=30)
-
-
-# ---- the clients --------------------------------------------------------------------------------
-
-
-class Client:
-    """One reader of one session, over all its connections."""
-
-    def __init__(self, simulation: Simulation, place: int, plan: ReaderPlan, name: str) -> None:
-        self.record = Reader(name=name)
-        self.is_done = False
-        self._simulation = simulation
-        self._place = place
-        self._plan = plan
-
-    async def run(self, engine: Engine, session_id: str) -> None:
-        """Read until the end, with all the drops of the plan."""
-        await trio.sleep(self._plan.joins_s)
-        await self.come_back(engine, session_id)
-
-    async def come_back(self, engine: Engine, session_id: str) -> None:
-        """Read on after what it has, until the end, with all the drops of the plan."""
-        plan = self._plan
-        for drop_after in (*plan.drops_after, None):
-            try:
-                self.is_done = await self._connect(engine, session_id, drop_after)
-            except JournalFailed:
-                if not self._simulation.is_stopped:
-                    raise
-            if self.is_done:
-                return
-            await trio.sleep(plan.away_s)
-
-    def _cursor(self) -> tuple[str | None, int | None]:
-        for reading in reversed(self.record.readings):
-            for sight in reversed(reading.sights):
-                if isinstance(sight.what, Entry):
-                    return f"{reading.epoch}:{sight.what.seq}", None
-                return f"{reading.epoch}:{sight.what.earliest - 1}", None
-            return f"{reading.epoch}:{reading.after_seq}", None
-        return None, self._plan.after_seq
-
-    async def _connect(self, engine: Engine, session_id: str, drop_after: int | None) -> bool:
-        """Read until the end (True), or until it drops (False)."""
-        after, after_seq = self._cursor()
-        gathered = trio.Event()
-        wake = (lambda _: gathered.set()) if self._plan.kind == "push" else None
-        try:
-            subscription = await engine.subscribe(
-                session_id, after=after, after_seq=after_seq, wake=wake
-            )
-        except AntiphonError:
-            if self._simulation.is_stopped:
-                return False
-            raise
-        if subscription.cursor > subscription._log.visible:
-            subscription.close()  # a plan's cursor that lies beyond what there is
-            return False
-        reading = Reading(after_seq=subscription.cursor, epoch=subscription.epoch)
-        self.record.readings.append(reading)
-        with subscription:
-            if self._plan.kind == "never":
-                await trio.sleep(3.0)
-                return False
-            if self._plan.kind == "push":
-                return await self._push(subscription, reading, drop_after)
-            return await self._pull(subscription, reading, drop_after)
-
-    async def _pull(
-        self, subscription: Subscription, reading: Reading, drop_after: int | None
-    ) -> bool:
-        while True:
-            batch = await subscription.receive(self._plan.max_bytes)
-            if not batch:
-                reading.has_ended = not self._simulation.is_stopped
-                return True
-            self._take(batch, reading)
-            if drop_after is not None and len(reading.sights) >= drop_after:
-                return False
-            if self._plan.pause_s:
-                await trio.sleep(self._plan.pause_s)
-
-    async def _push(
-        self, subscription: Subscription, reading: Reading, drop_after: int | None
-    ) -> bool:
-        """Read as a connection's fast path does: inside the numbering step, without a task."""
-        changed = trio.Event()
-        limit = drop_after if drop_after is not None else 1 << 30
-
-        def on_wake(_: Subscription) -> None:
-            while subscription.has_more and not subscription.is_behind:
-                self._take(subscription.take_nowait(self._plan.max_bytes), reading)
-                if len(reading.sights) >= limit:
-                    break
-            if subscription.has_more or subscription.is_ended:
-                changed.set()
-            else:
-                subscription.arm()
-
-        subscription._wake = on_wake
-        while True:
-            on_wake(subscription)
-            await changed.wait()
-            changed = trio.Event()
-            if len(reading.sights) >= limit:
-                return False
-            if subscription.is_ended:
-                reading.has_ended = not self._simulation.is_stopped
-                return True
-            self._take(await subscription.take(self._plan.max_bytes), reading)
-
-    def _take(self, batch: Sequence[Entry | Gap], reading: Reading) -> None:
-        simulation = self._simulation
-        if simulation.is_stopped:
-            return  # the process is dead: nobody sees what it would have sent
-        for item in batch:
-            what: Entry | Missing
-            if isinstance(item, Gap):
-                what = Missing(requested=item.requested, earliest=item.earliest)
-            else:
-                what = item
-            reading.sights.append(
-                Sight(
-                    what=what,
-                    at=trio.current_time(),
-                    durable_seq=simulation.durable_seq(self._place),
-                    open_calls=simulation.pipeline.open_calls(self._place),
-                )
-            )
-            simulation.note(self._place, self.record.name, what)
-        simulation.weigh(self._place)
-
-
-# ---- the run ------------------------------------------------------------------------------------
 
 
 class Simulation:
@@ -426,14 +131,6 @@ class Simulation:
         shown = f"{what.first_seq}-{what.seq}" if isinstance(what, Entry) else repr(what)
         kind = type(what.event).__name__ if isinstance(what, Entry) else ""
         self.outcome.trace.append((trio.current_time(), f"{place}/{reader}", f"{shown} {kind}"))
-
-    def weigh(self, place: int) -> None:
-        """Check that a session's window is within its bounds (I7)."""
-        log = self.sessions[place].log.statistics()
-        limits = self.workload.limits
-        most = 2 * limits.window_events + OVERSHOOT
-        if log.window_events > most:
-            self.violate("I7", f"{log.window_events} entries in the window, {most} are allowed")
 
     def violate(self, invariant: str, message: str) -> None:
         """Report a broken promise."""
@@ -498,6 +195,7 @@ class Simulation:
             delay_s=self.workload.journal_delay_s,
             fail_at=self.workload.fail_at,
             crash_at=self.workload.crash_at,
+            max_pending_bytes=self.workload.limits.journal_pending_bytes,
         )
 
     @asynccontextmanager
@@ -510,7 +208,13 @@ class Simulation:
             random=self._random,
             unix_now=lambda: EPOCH_S + trio.current_time(),
         ) as engine:
-            yield engine
+            bounds = Bounds(engine, self.workload.limits, partial(self.violate, "I7"))
+            trio.lowlevel.add_instrument(bounds)
+            try:
+                yield engine
+            finally:
+                trio.lowlevel.remove_instrument(bounds)
+                self.outcome.looks += bounds.looks
 
     async def _session(self, engine: Engine, place: int, plan: SessionPlan) -> None:
         await trio.sleep(plan.starts_s)

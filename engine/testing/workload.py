@@ -99,8 +99,10 @@ def make_workload(seed: int, *, faults: bool = True) -> Workload:
     is_durable = journal == "durable"
     return Workload(
         seed=seed,
-        sessions=tuple(_session(random) for _ in range(random.choice((1, 1, 2)))),
-        limits=_limits(random),
+        sessions=_with_a_flood(
+            seed, tuple(_session(random) for _ in range(random.choice((1, 1, 2))))
+        ),
+        limits=_with_tight_bounds(seed, _limits(random)),
         journal=journal,
         journal_delay_s=random.choice((0.0, 0.001, 0.02, 0.3)) if is_durable else 0.0,
         fail_at=random.randint(1, 25) if faults and is_durable and random.random() < 0.2 else None,
@@ -119,6 +121,46 @@ def _limits(random: Random) -> Limits:
         deadline_s=60.0,
         grace_s=random.choice((0.2, 5.0)),
     )
+
+
+def _with_tight_bounds(seed: int, limits: Limits) -> Limits:
+    """Draw, for some seeds, bounds that a plan does reach, from numbers of their own."""
+    random = Random(f"bounds {seed}")
+    if random.random() < 0.6:
+        return limits
+    return msgspec.structs.replace(
+        limits,
+        journal_pending_bytes=random.choice((16, 64, limits.journal_pending_bytes)),
+        max_part_bytes=random.choice((40, limits.max_part_bytes, limits.max_part_bytes)),
+    )
+
+
+def _with_a_flood(seed: int, sessions: tuple[SessionPlan, ...]) -> tuple[SessionPlan, ...]:
+    """Draw, for one seed in twelve, a first part that writes more than any buffer holds."""
+    random = Random(f"flood {seed}")
+    if random.random() < 11 / 12:
+        return sessions
+    first = sessions[0]
+    phase = first.phases[0]
+    part = msgspec.structs.replace(
+        phase.parts[0], kind="generate", scripts=(_flood(random),), pieces=()
+    )
+    phase = msgspec.structs.replace(phase, parts=(part, *phase.parts[1:]))
+    flooded = msgspec.structs.replace(
+        first, phases=(phase, *first.phases[1:]), detached=random.random() < 0.7
+    )
+    return (flooded, *sessions[1:])
+
+
+def _flood(random: Random) -> Script:
+    pace_s = random.choice((0.0, 0.002, 0.006))
+    size = random.choice((3, 40, 400))
+    steps: list[Step] = []
+    for index in range(120):
+        if pace_s:
+            steps.append(Sleep(pace_s))
+        steps.append(Delta(text=f"{index}".ljust(size, ".")))
+    return (*steps, Delta(finish="stop", usage=Usage(input_tokens=3, output_tokens=120)))
 
 
 def _session(random: Random) -> SessionPlan:

@@ -11,10 +11,11 @@ import trio
 from trio.testing import MockClock
 
 from engine.errors import JournalFailed
+from engine.events import Delta
 from engine.journal.interface import Journal
 from engine.journal.memory import MemoryJournal
 from engine.testing.faulty_journal import FaultyJournal
-from engine.testing.journal_suite import JournalSuite, batch, entry, read_all, record
+from engine.testing.journal_suite import PART, JournalSuite, batch, entry, read_all, record
 
 
 class _Reopened(JournalSuite):
@@ -148,3 +149,37 @@ async def test_room_is_there_once_enough_is_durable(autojump_clock: MockClock) -
     await journal.wait_room()
     assert trio.current_time() - began == pytest.approx(2.0)
     assert journal.pending == 1
+
+
+async def test_room_is_counted_in_text_as_well(autojump_clock: MockClock) -> None:
+    """Backpressure: a few large batches fill it as many small ones do."""
+    journal = FaultyJournal(MemoryJournal(), delay_s=1.0, max_pending_bytes=10)
+    await journal.create(record())
+    began = trio.current_time()
+    journal.append_nowait(batch(entry(1, Delta(part=PART, text="x" * 10))))
+    assert not journal.is_full
+    journal.append_nowait(batch(entry(2, Delta(part=PART, text="x"))))
+    assert journal.is_full
+    assert journal.pending_bytes == 11
+    await journal.wait_room()
+    assert trio.current_time() - began == pytest.approx(1.0)
+    assert journal.pending_bytes == 0
+
+
+async def test_stalled_journal_makes_nothing_durable_and_ends_by_a_crash_alone(
+    autojump_clock: MockClock,
+) -> None:
+    """A disk that has gone away: every later write waits for ever, reads go on."""
+    journal = FaultyJournal(MemoryJournal(), stall_at=2)
+    await journal.create(record())
+    await journal.append_nowait(batch(entry(1))).wait()
+    stalled = journal.append_nowait(batch(entry(2)))
+    with trio.move_on_after(3600) as patience:
+        await stalled.wait()
+    assert patience.cancelled_caught
+    assert not stalled.is_done
+    assert await read_all(journal) == [entry(1)]
+    journal.crash()
+    assert journal.lost == (batch(entry(2)),)
+    with pytest.raises(JournalFailed):
+        await stalled.wait()

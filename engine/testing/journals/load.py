@@ -65,6 +65,7 @@ class LoadTests(JournalTests):
         async with self.open_with_session(tmp_path) as journal:
             for seq in range(1, 101):
                 await journal.wait_room()
+                assert not journal.is_full
                 commit = journal.append_nowait(batch(entry(seq, Delta(part=PART, text=text))))
             await commit.wait()
             assert len(await journal.read("s1", 90)) == 10

@@ -1,0 +1,176 @@
+"""The simulation's own pipeline: it does what a plan says, with all that pipelines may use.
+
+The one rule: nothing is decided here. Which parts there are, in which order they are worked on,
+what their providers say and what breaks stands in the plan. Must not import the engine's pipelines.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+import trio
+from pydantic import BaseModel
+
+from engine.actors.mailbox import Mailbox
+from engine.errors import JournalFailed
+from engine.events import JSON, Completed, Failed, Part, PartFailed
+from engine.pipelines.interface import AnyPipeline
+from engine.providers.interface import Delta, GenerationRequest, Message
+from engine.sessions.outcomes import PartCut, PartLost
+from engine.sessions.run import Run
+from engine.supervision import Lost, Member, fan_out
+from engine.testing.scripted_provider import ScriptedProvider
+from engine.testing.workload import PartPlan, PhasePlan, Workload
+
+
+class Planted(Exception):
+    """What a part that is a bomb raises: a defect of a pipeline."""
+
+
+class Simulated(AnyPipeline, Protocol):
+    """A pipeline with the provider doubles that it uses, so that these can be looked at."""
+
+    @property
+    def directory(self) -> Any:
+        """What the engine gets for its providers."""
+        ...
+
+    def data(self, place: int) -> JSON:
+        """Give the request of one session."""
+        ...
+
+    def open_calls(self, place: int) -> int:
+        """How many provider calls of a session are open."""
+        ...
+
+    def written(self, place: int) -> dict[str, str]:
+        """Give, for each part that one call alone writes, what its last call gave."""
+        ...
+
+
+class PlanCommand(BaseModel):
+    """Which session of the workload to run."""
+
+    place: int
+
+
+class PlanPipeline:
+    """Does what a session's plan says, with everything that a pipeline may use."""
+
+    name = "plan"
+    is_detached = False
+    directory = None
+
+    def __init__(self, workload: Workload) -> None:
+        self.plans = workload.sessions
+        self.providers = {
+            (place, part.id): ScriptedProvider(*part.scripts, name=part.id, close_s=part.close_s)
+            for place, session in enumerate(workload.sessions)
+            for phase in session.phases
+            for part in phase.parts
+        }
+
+    def data(self, place: int) -> JSON:
+        """See `Simulated.data`."""
+        return {"place": place}
+
+    def parse(self, data: JSON) -> tuple[PlanCommand, tuple[str, ...]]:
+        """See `Pipeline.parse`."""
+        return PlanCommand(**data), ()
+
+    async def run(self, run: Run, command: PlanCommand) -> Completed | Failed:
+        """See `Pipeline.run`."""
+        plan = self.plans[command.place]
+        run.declare({"prompt_id": part.id} for phase in plan.phases for part in phase.parts)
+        run.declare({"phase": phase.name} for phase in plan.phases)
+        for phase in plan.phases:
+            await run.start_phase(phase.name)
+            if phase.is_chain:
+                await self._chain(run, command.place, phase)
+            else:
+                await self._side_by_side(run, command.place, phase)
+            await run.complete_phase(phase.name, data={"parts": len(phase.parts)})
+        return Completed(data={"parts": sorted(run.view.parts)})
+
+    async def _side_by_side(self, run: Run, place: int, phase: PhasePlan) -> None:
+        members = [
+            Member(part.id, partial(self._make, run, place, phase, part)) for part in phase.parts
+        ]
+        for outcome in await fan_out(members, lanes=phase.lanes):
+            if isinstance(outcome, Lost) and isinstance(outcome.error, JournalFailed):
+                raise outcome.error
+
+    async def _chain(self, run: Run, place: int, phase: PhasePlan) -> None:
+        mailbox = Mailbox[PartPlan](phase.name, 1)
+
+        async def first() -> None:
+            async with mailbox.clone() as sender:
+                mailbox.close_sending()
+                for part in phase.parts:
+                    await sender.send(part)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first)
+            try:
+                async for part in mailbox:
+                    with suppress(Planted):
+                        await self._make(run, place, phase, part, 1)
+            finally:
+                mailbox.close()
+
+    async def _make(
+        self, run: Run, place: int, phase: PhasePlan, plan: PartPlan, _attempt: int
+    ) -> None:
+        known = run.view.parts.get(plan.id)
+        if known is not None and known.state != "running":
+            return
+        part = Part(id=plan.id, target={"prompt_id": plan.id}, phase=phase.name)
+        provider = self.providers[place, plan.id]
+        try:
+            match plan.kind:
+                case "bomb":
+                    await trio.sleep(0.02)
+                    raise Planted(plan.id)
+                case "write":
+                    for piece in plan.pieces:
+                        await run.write(part, piece)
+                    await run.complete_part(part, "".join(plan.pieces))
+                case "ask":
+                    with suppress(PartLost):
+                        await run.ask(_request(plan), provider, part=part)
+                case _:
+                    is_quiet = plan.kind == "quiet"
+                    answer = await run.generate(part, _request(plan), provider, quiet=is_quiet)
+                    if plan.kind == "improve":
+                        part = await run.new_attempt(answer.part, "optimize")
+                        answer = await run.generate(part, _request(plan), provider)
+                    await run.complete_part(answer.part, answer.text, usage=answer.usage)
+        except PartLost as lost:
+            await run.emit(PartFailed(part=lost.part, code=lost.code, message=lost.message))
+        except PartCut:
+            pass
+
+    def open_calls(self, place: int) -> int:
+        """How many provider calls of a session are open."""
+        return sum(
+            provider.open_calls for (owner, _), provider in self.providers.items() if owner == place
+        )
+
+    def written(self, place: int) -> dict[str, str]:
+        """What the last call of each part's provider gave."""
+        texts = {}
+        for part in (part for phase in self.plans[place].phases for part in phase.parts):
+            provider = self.providers[place, part.id]
+            if part.kind in ("generate", "improve", "quiet") and provider.calls:
+                script = part.scripts[min(len(provider.calls), len(part.scripts)) - 1]
+                deltas = [step for step in script if isinstance(step, Delta)]
+                given = deltas[: provider.calls[-1].given]
+                texts[part.id] = "".join(delta.text for delta in given)
+        return texts
+
+
+def _request(plan: PartPlan) -> GenerationRequest:
+    messages = (Message(role="user", content=plan.id),)
+    return GenerationRequest(messages=messages, model="script", max_tokens=30)
