@@ -124,7 +124,7 @@ class Subscription:
         await trio.lowlevel.checkpoint()
         if not self.is_behind:
             return self.take_nowait(max_bytes)
-        return await self._take_behind()
+        return await self._take_behind(max(max_bytes, BATCH_BYTES))
 
     async def receive(self, max_bytes: int = BATCH_BYTES) -> Batch:
         """Wait until there is something, and take it; () says that the session has ended.
@@ -142,9 +142,9 @@ class Subscription:
             if not self.has_more:
                 await self._park()
 
-    async def _take_behind(self) -> Batch:
+    async def _take_behind(self, max_bytes: int) -> Batch:
         log = self._log
-        entries = await log.journal.read(log.session_id, self.cursor)
+        entries = await log.journal.read(log.session_id, self.cursor, max_bytes=max_bytes)
         # A milestone may be durable before its commit has been noticed, and shown, here.
         entries = tuple(entry for entry in entries if entry.seq <= log.visible)
         first = cut_after(entries[0], self.cursor) if entries else None

@@ -151,6 +151,10 @@ class Writer:
         feed = self._ready.popleft()
         feed.is_ready = False
         feed.deficit += QUANTUM_BYTES
+        if feed.deficit <= 0 and self._ready:  # it had more than its turn: the others first
+            self._queue(feed)
+            return True
+        feed.deficit = max(feed.deficit, QUANTUM_BYTES)
         batch = await feed.subscription.take(feed.deficit)
         messages = [
             feed.encode_gap(item) if isinstance(item, Gap) else feed.encode(item) for item in batch
