@@ -81,6 +81,7 @@ class Engine(Registry):
         self.pipelines = dict(pipelines)
         self.services = dict(services)
         self.is_draining = False
+        self._is_stopped = False
         self.wheel = Wheel()
         self.supervisor: Supervisor | None = None
         self.roster = Roster()
@@ -376,16 +377,22 @@ class Engine(Registry):
 
         With a durable journal the rest goes on after a restart; with the memory journal it is
         cancelled as `shutdown`. Draining twice is fine; the shorter grace counts.
+
+        It is over within the grace and `limits.drain_stop_s`, whoever stalls (I11).
         """
         self.is_draining = True
         grace_s = self.limits.drain_s if grace_s is None else grace_s
         with trio.move_on_after(grace_s):
             for session in tuple(self.sessions.values()):
                 await session.ended.wait()
-        await self.stop_all()
+        await self.stop_all(self.limits.drain_stop_s)
 
-    async def stop_all(self) -> None:
-        """End every session at once: set aside, or cancelled as `shutdown`."""
+    async def stop_all(self, within_s: float | None = None) -> None:
+        """End every session at once: set aside, or cancelled as `shutdown`.
+
+        Args:
+            within_s: how long to wait for those that stall; `limits.close_s` unless given.
+        """
         self.is_draining = True
         sessions = tuple(self.sessions.values())
         for session in sessions:
@@ -393,9 +400,10 @@ class Engine(Registry):
                 session.set_aside()
             else:
                 session.cancel("shutdown", "the server is stopping")
-        with trio.move_on_after(self.limits.close_s):
+        with trio.move_on_after(self.limits.close_s if within_s is None else within_s):
             for session in sessions:
                 await session.ended.wait()
+        self._is_stopped = True
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -471,7 +479,8 @@ async def open_engine(
             engine._nursery = nursery
             await engine._recover()
             yield engine
-            await engine.stop_all()
+            if not engine._is_stopped:  # after a drain, nobody gets more time
+                await engine.stop_all()
             nursery.cancel_scope.cancel(reason="the engine is closed")
 
 

@@ -24,6 +24,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long an attached session waits for a reader after the last one left."""
     drain_s: float = 30.0
     """How long running sessions may go on after a drain began; the process ends within 1 s more."""
+    drain_stop_s: float = 0.4
+    """How long a drain then waits for the sessions that it stopped. One that stalls for longer, in
+    a commit or in closing its upstream, is left as the journal has it."""
     retention_s: float = 24 * 3600.0
     """How long ended sessions are kept."""
     deadline_s: float = 3600.0

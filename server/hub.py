@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
@@ -46,9 +47,16 @@ class Hub:
         """How fast one user's messages are taken; without authentication as fast as they come."""
         self.draining = trio.Event()
         """Set when the server has begun to drain."""
+        self.grace_ends_at = math.inf
+        """When the drain's grace is over, on trio's clock."""
         self.stopped = trio.Event()
         """Set when sessions have ended or were set aside: sockets close now."""
         self._encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
+
+    def begin_drain(self) -> None:
+        """Tell all clients that the server stops; the grace begins now."""
+        self.grace_ends_at = trio.current_time() + self.drain_s
+        self.draining.set()
 
     def encoder(self, record: SessionRecord) -> Encoder:
         """Give a session's encoder, the same one to all its readers."""

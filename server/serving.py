@@ -35,6 +35,7 @@ from engine import (
     open_sources,
     provider_configs,
 )
+from server import last_resort
 from server.access import check_keys, open_access
 from server.app import create_app
 from server.hub import Hub
@@ -44,8 +45,15 @@ from server.settings import Settings
 
 _log = logging.getLogger("antiphon.server")
 
-LAST_S = 0.8
-"""What the sockets have after the drain: the process ends within the grace and one second."""
+SOCKETS_S = 0.6
+"""What the sockets have for their goodbye: at most until so long after the grace."""
+
+END_S = 0.95
+"""When the process is gone, counted from the end of the grace: it has promised one second. What
+stalls then (a disk, an upstream that does not close) is left; the journal is safe at any moment."""
+
+AT_ONCE_S = 0.5
+"""When it is gone after a second signal."""
 
 GC_THRESHOLDS = (100_000, 50, 100)
 """Rare collections: with the defaults a full one in the middle of a stream made p99 215 ms late."""
@@ -98,7 +106,7 @@ async def _serve_sockets(
 
     async def end_in_time() -> None:
         await hub.stopped.wait()
-        await trio.sleep(LAST_S)
+        await trio.sleep_until(min(trio.current_time(), hub.grace_ends_at) + SOCKETS_S)
         scope.cancel(reason="the time after the drain is over")
 
     async with trio.open_nursery() as nursery:
@@ -107,7 +115,7 @@ async def _serve_sockets(
             create_app(hub, open_access(hub.engine, settings)),
             listeners,
             limits=settings.connection_limits(),
-            grace_s=LAST_S,
+            grace_s=SOCKETS_S,
             shutdown_trigger=hub.stopped.wait,
             task_status=task_status,
         )
@@ -210,10 +218,12 @@ async def _watch_signals(
             async for number in signals:
                 if hub.draining.is_set():
                     _log.warning("%s again: ending at once", signal.Signals(number).name)
+                    last_resort.end_process(AT_ONCE_S)
                     scope.cancel(reason="second signal")
                     return
                 _log.info("%s: draining for at most %g s", signal.Signals(number).name, drain_s)
-                hub.draining.set()
+                last_resort.end_process(drain_s + END_S)
+                hub.begin_drain()
                 nursery.start_soon(_drain, hub, drain_s)
 
 

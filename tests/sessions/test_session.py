@@ -739,3 +739,17 @@ async def test_an_admins_cancel_of_anothers_session_says_so(autojump_clock: Mock
         terminal = (await read_all(engine, session.session_id))[-1].event
         assert isinstance(terminal, Cancelled)
         assert terminal.reason == "admin"
+
+
+@pytest.mark.parametrize("stall_s", [0.1, 3600.0])
+async def test_drain_ends_in_time_whoever_stalls(autojump_clock: MockClock, stall_s: float) -> None:
+    """I11: a session that cannot close its upstream, or commit, is left as the journal has it."""
+    clinging = ScriptedProvider([*say("x"), Hang()], close_s=stall_s)
+    async with open_test_engine(
+        writes(clinging), limits=Limits(drain_stop_s=0.5, close_s=7200.0)
+    ) as engine:
+        await engine.start("test", {}, options=Options(detached=True))
+        await trio.sleep(0.1)
+        begun = trio.current_time()
+        await engine.drain(5)
+        assert trio.current_time() - begun == pytest.approx(5 + min(stall_s, 0.5), abs=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,33 @@ async def test_stop_with_clients_of_every_kind(tmp_path: Path) -> None:
     kinds = [message["type"] for message in messages]
     assert "draining" in kinds
     assert "cancelled" not in kinds, "with SQLite a session is set aside, not cancelled"
+
+
+@pytest.mark.parametrize("is_told_twice", [False, True])
+async def test_stop_while_the_disk_stalls(tmp_path: Path, is_told_twice: bool) -> None:
+    """A write that hangs cannot be cancelled; the process ends within the drain time and 1 s."""
+    async with open_server(tmp_path, env=SLOW) as server, server.talk() as talk:
+        await talk.say(ask(detached=True))
+        await talk.until("chunk")
+        # What a disk does that does not answer: nobody can write until the lock is gone.
+        holder = sqlite3.connect(tmp_path / "data" / "journal.sqlite3", isolation_level=None)
+        try:
+            holder.execute("BEGIN IMMEDIATE")
+            await trio.sleep(0.2)  # until a write hangs
+            begun = trio.current_time()
+            server.signal(signal.SIGTERM)
+            within_s = IN_TIME_S
+            if is_told_twice:
+                await talk.until("draining")
+                server.signal(signal.SIGTERM)
+                within_s = 1.0
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await talk.hear()
+            await ends(server, begun, within_s=within_s)
+        finally:
+            holder.close()
+    assert "something still stalls" in server.stderr
 
 
 async def test_second_signal(tmp_path: Path) -> None:

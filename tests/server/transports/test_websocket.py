@@ -721,7 +721,7 @@ async def test_drain(autojump_clock: MockClock) -> None:
         client = house.connect()
         await begin(client)
         house.engine.is_draining = True
-        house.hub.draining.set()
+        house.hub.begin_drain()
         assert await client.until("draining") == {"type": "draining", "grace": 30.0}
         await client.say(ask(request_id="late"))
         refusal = await client.until("error")
