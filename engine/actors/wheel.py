@@ -1,13 +1,14 @@
 """A timer wheel: one task that wakes thousands of sleepers and calls what is due.
 
-Its one rule: a sleeper costs an entry in a heap, and no cancel scope and no deadline of its own.
-Deadlines are rounded up to ticks of 1 ms, so what is due at about the same time is served by one
-turn of the wheel's task, which reschedules the parked tasks directly. The outlet's rollup and the
-simulated provider's pace sleep here. Must not import anything of the engine.
+Its one rule: a sleeper costs an entry in a list, and no cancel scope and no deadline of its own.
+Deadlines are rounded up to ticks of 2 ms. Each tick has a list of what is due at it, and a heap
+holds the ticks, so what is due at about the same time is served by one turn of the wheel's task,
+which reschedules the parked tasks directly. The simulated provider's pace sleeps here. Must not
+import anything of the engine.
 
-A cancelled sleeper and a cancelled callback leave a dead entry in the heap, without a task or a
-function; when most entries are dead the heap is rebuilt without them, so it stays within twice the
-number of the living. All of this is of one `trio.run`: nothing here may be called from a thread.
+A cancelled sleeper and a cancelled callback leave a dead entry in their list, without a task or a
+function; when most entries are dead they are swept out, so there are never more than twice as many
+as living ones. All of this is of one `trio.run`: nothing here may be called from a thread.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ import trio
 
 _logger = logging.getLogger(__name__)
 
-TICK_S = 0.001
-"""Shorter waits are not told apart: 1 ms is a fortieth of the rollup's window."""
+TICK_S = 0.002
+"""Shorter waits are not told apart: 2 ms is a twelfth of the rollup's window, and nobody sees it. A
+wake-up of the whole process costs as much as three deltas: of ticks of 1 ms it would need twice as
+many."""
+
+_TICKS_PER_S = 1 / TICK_S
 
 _COMPACT_FROM = 64
-"""Below this many dead entries, rebuilding the heap costs more than it frees."""
+"""Below this many dead entries, sweeping them out costs more than it frees."""
 
 
 class WheelStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,18 +41,18 @@ class WheelStatistics(msgspec.Struct, frozen=True, kw_only=True):
     live: int
     """Sleepers and callbacks that wait."""
     dead: int
-    """Entries that were cancelled and are still in the heap."""
+    """Entries that were cancelled and are not swept out yet."""
     next_at: float
     """When the wheel turns next, in seconds of trio's clock; inf: not before something is added."""
 
 
 class Handle:
-    """A callback that waits for its time."""
+    """A callback or a sleeper that waits for its time."""
 
     __slots__ = ("_target", "_wheel")
 
     def __init__(self, wheel: Wheel, target: trio.lowlevel.Task | Callable[[], object]) -> None:
-        self._wheel: Wheel | None = wheel
+        self._wheel: Wheel | None = wheel  # None from the turn on that serves it
         self._target: trio.lowlevel.Task | Callable[[], object] | None = target
 
     def cancel(self) -> bool:
@@ -59,12 +64,16 @@ class Handle:
             self._wheel._bury()
         return True
 
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self.cancel()
+        return trio.lowlevel.Abort.SUCCEEDED
+
     def __repr__(self) -> str:
         return f"<Handle {'waiting' if self._target is not None else 'over'}>"
 
 
 class Wheel:
-    """One task's heap of deadlines. Run it once, in a nursery around all that sleeps on it.
+    """One task's deadlines. Run it once, in a nursery around all that sleeps on it.
 
     Args:
         on_error: is told of an exception that a callback raised, after it was logged; the wheel
@@ -73,8 +82,9 @@ class Wheel:
 
     def __init__(self, *, on_error: Callable[[Exception], object] | None = None) -> None:
         self._on_error = on_error
-        self._heap: list[tuple[int, int, Handle]] = []
-        self._order = 0
+        self._ticks: list[int] = []  # a heap of the keys of _due
+        self._due: dict[int, list[Handle]] = {}
+        self._count = 0  # entries in _due, dead ones too
         self._dead = 0
         self._next_tick: float = math.inf
         self._scope: trio.CancelScope | None = None
@@ -127,20 +137,14 @@ class Wheel:
 
         Cancellation: the sleeper's entry is dead, and swept out with the next ones.
         """
-        if math.isnan(deadline):
-            raise ValueError("a deadline is not NaN")
-        if self._scope is not None and trio.current_time() < deadline < math.inf:
+        if self._scope is not None and -math.inf < deadline < math.inf:
             handle = self._add(deadline, trio.lowlevel.current_task())
-
-            def abort(_: object) -> trio.lowlevel.Abort:
-                handle.cancel()
-                return trio.lowlevel.Abort.SUCCEEDED
-
-            await trio.lowlevel.wait_task_rescheduled(abort)
-            if trio.current_time() >= deadline:
+            await trio.lowlevel.wait_task_rescheduled(handle._abort)
+            if handle._wheel is None:  # a turn served it: its time has come
                 return
-        # Nobody turns the wheel (any more), or there is nothing to wait for but a checkpoint.
-        await trio.sleep_until(deadline)
+        elif math.isnan(deadline):
+            raise ValueError("a deadline is not NaN")
+        await trio.sleep_until(deadline)  # nobody turns the wheel (any more), or it is for ever
 
     def call_at(self, deadline: float, fn: Callable[[], object]) -> Handle:
         """Call a function at a time of trio's clock, rounded up to a tick, in the wheel's task.
@@ -160,21 +164,30 @@ class Wheel:
         """Give a frozen view of the wheel at this moment."""
         return WheelStatistics(
             is_running=self.is_running,
-            live=len(self._heap) - self._dead,
+            live=self._count - self._dead,
             dead=self._dead,
             next_at=self._next_tick * TICK_S,
         )
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "idle"
-        return f"<Wheel {state}, {len(self._heap) - self._dead} waiting>"
+        return f"<Wheel {state}, {self._count - self._dead} waiting>"
 
     def _add(self, deadline: float, target: trio.lowlevel.Task | Callable[[], object]) -> Handle:
-        # Rounding to a billionth of a second first: 0.003 / 0.001 is a little more than 3.
-        tick = math.ceil(round(deadline / TICK_S, 6))
+        # The first tick that is not before the deadline; the product alone may be off by a bit.
+        tick = math.ceil(deadline * _TICKS_PER_S)
+        if tick * TICK_S < deadline:
+            tick += 1
+        elif (tick - 1) * TICK_S >= deadline:
+            tick -= 1
         handle = Handle(self, target)
-        self._order += 1
-        heapq.heappush(self._heap, (tick, self._order, handle))
+        self._count += 1
+        due = self._due.get(tick)
+        if due is not None:
+            due.append(handle)
+            return handle
+        self._due[tick] = [handle]
+        heapq.heappush(self._ticks, tick)
         if tick < self._next_tick and self._scope is not None:
             self._next_tick = tick
             self._scope.deadline = tick * TICK_S
@@ -188,14 +201,15 @@ class Wheel:
         """
         now = trio.current_time()
         due: list[Handle] = []
-        while self._heap and self._heap[0][0] * TICK_S <= now:
-            handle = heapq.heappop(self._heap)[2]
+        while self._ticks and self._ticks[0] * TICK_S <= now:
+            due += self._due.pop(heapq.heappop(self._ticks))
+        self._count -= len(due)
+        for handle in due:
             if handle._target is None:
                 self._dead -= 1
             else:
                 handle._wheel = None
-                due.append(handle)
-        self._next_tick = self._heap[0][0] if self._heap else math.inf
+        self._next_tick = self._ticks[0] if self._ticks else math.inf
         for handle in due:
             # A callback before it in this turn may have cancelled it.
             target, handle._target = handle._target, None
@@ -203,7 +217,7 @@ class Wheel:
                 trio.lowlevel.reschedule(target)
             elif target is not None:
                 self._call(target)
-        self._next_tick = self._heap[0][0] if self._heap else math.inf
+        self._next_tick = self._ticks[0] if self._ticks else math.inf
 
     def _call(self, fn: Callable[[], object]) -> None:
         try:
@@ -220,21 +234,25 @@ class Wheel:
     def _bury(self) -> None:
         """Count an entry as dead, and sweep when the dead are the most."""
         self._dead += 1
-        if self._dead >= _COMPACT_FROM and self._dead * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2]._target is not None]
-            heapq.heapify(self._heap)
-            self._dead = 0
+        if self._dead >= _COMPACT_FROM and self._dead * 2 > self._count:
+            self._sweep()
 
     def _release_sleepers(self) -> None:
         """Wake the sleepers and keep the callbacks; nobody turns the wheel any more."""
-        kept: list[tuple[int, int, Handle]] = []
-        for entry in self._heap:
-            handle = entry[2]
-            if isinstance(handle._target, trio.lowlevel.Task):
-                trio.lowlevel.reschedule(handle._target)
-                handle._target = None
-            elif handle._target is not None:
-                kept.append(entry)
-        heapq.heapify(kept)
-        self._heap = kept
+        for due in self._due.values():
+            for handle in due:
+                if isinstance(handle._target, trio.lowlevel.Task):
+                    trio.lowlevel.reschedule(handle._target)
+                    handle._target = None
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Take out the dead."""
+        living = {
+            tick: [handle for handle in due if handle._target is not None]
+            for tick, due in self._due.items()
+        }
+        self._due = {tick: due for tick, due in living.items() if due}
+        self._ticks = sorted(self._due)  # which is a heap
+        self._count = sum(map(len, self._due.values()))
         self._dead = 0

@@ -15,6 +15,7 @@ import trio
 
 from engine.errors import ProviderBadOutput, ProviderTimeout, ProviderUnavailable
 from engine.providers.interface import Delta, GenerationRequest, Profile, Provider, ProviderInfo
+from engine.providers.reading import Reading
 from engine.supervision.breaker import Breaker
 
 FAULTS = (ProviderTimeout, ProviderUnavailable, ProviderBadOutput)
@@ -69,24 +70,27 @@ class BreakingProvider:
                 retry_after_s=self._breaker.retry_after_s(now),
             )
         is_probe = self._breaker.state == "half_open"
-        watched = _Watched()
+        reading: Reading | None = None
+        failed = finished = False
         try:
             async with self._inner.stream(request) as deltas:
-                watched.deltas = deltas
-                yield watched
+                reading = Reading.of(deltas, request)
+                yield reading
         except FAULTS:
             # Once it is entered, an error that comes by here may be the reader's own.
-            watched.failed = watched.failed or watched.deltas is None
+            failed = reading is None
             raise
         finally:
-            self._note(watched, is_probe)
+            if reading is not None:  # which knows of an error that its reader caught as well
+                failed, finished = isinstance(reading.failure, FAULTS), reading.finished
+            self._note(failed, finished, is_probe)
 
-    def _note(self, watched: _Watched, is_probe: bool) -> None:
+    def _note(self, failed: bool, finished: bool, is_probe: bool) -> None:
         if self._breaker.state == "half_open" and not is_probe:
             return  # it set out before the breaker opened: the probe alone decides now
-        if watched.failed:
+        if failed:
             self._breaker.fail(trio.current_time())
-        elif watched.finished:
+        elif finished:
             self._breaker.succeed()
         elif is_probe:
             self._breaker.forget()
@@ -110,26 +114,3 @@ class BreakingProvider:
 
     def __repr__(self) -> str:
         return f"<BreakingProvider {self._breaker!r} of {self._inner!r}>"
-
-
-class _Watched:
-    """One answer, watched for its outcome even where its reader catches the error inside."""
-
-    def __init__(self) -> None:
-        self.deltas: AsyncIterator[Delta] | None = None
-        self.finished = False
-        self.failed = False
-
-    def __aiter__(self) -> _Watched:
-        return self
-
-    async def __anext__(self) -> Delta:
-        assert self.deltas is not None, "read inside the context only"
-        try:
-            delta = await anext(self.deltas)
-        except FAULTS:
-            self.failed = True
-            raise
-        if delta.finish is not None:
-            self.finished = True
-        return delta

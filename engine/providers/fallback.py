@@ -14,14 +14,13 @@ import msgspec
 
 from engine.errors import ProviderAuth, ProviderError
 from engine.providers.interface import (
-    BegunAnswer,
     Delta,
     GenerationRequest,
     Profile,
     Provider,
     ProviderInfo,
-    open_answer,
 )
+from engine.providers.reading import Reading, open_answer
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -92,7 +91,7 @@ class FallbackProvider:
         async with AsyncExitStack() as stack:
             yield await self._begin(stack, request)
 
-    async def _begin(self, stack: AsyncExitStack, request: GenerationRequest) -> BegunAnswer:
+    async def _begin(self, stack: AsyncExitStack, request: GenerationRequest) -> Reading:
         links = [Link(self._first, request.model)]
         if request.previous_response_id is None:
             links += self._chain

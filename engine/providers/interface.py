@@ -14,12 +14,11 @@ A provider's use, which is also what its wrappers do:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
 import msgspec
 
-from engine.errors import ProviderBadOutput
 from engine.events import JSON, Usage
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -211,45 +210,3 @@ def schema_instructions(schema: dict[str, Any]) -> str:
     return (
         f"Answer with one JSON object and nothing else. It must satisfy this JSON schema:\n{text}"
     )
-
-
-async def open_answer(
-    stack: AsyncExitStack, provider: Provider, request: GenerationRequest
-) -> BegunAnswer:
-    """Open an answer and wait for its first delta: for wrappers that act before it only.
-
-    Args:
-        stack: gets the answer's context, if it begins; else that is closed here.
-        provider: who is asked.
-        request: what is asked.
-
-    Raises:
-        ProviderError: on entering or before the first delta.
-
-    Cancellation: at any point; the upstream is closed.
-    """
-    async with AsyncExitStack() as opening:
-        deltas = await opening.enter_async_context(provider.stream(request))
-        first = await anext(deltas, None)
-        if first is None:
-            raise ProviderBadOutput(f"{provider.name} ended its answer without a finish reason")
-        stack.push_async_exit(opening.pop_all())
-        return BegunAnswer(first, deltas)
-    raise AssertionError("a provider's context swallows no error")
-
-
-class BegunAnswer:
-    """An answer whose first delta is here already."""
-
-    def __init__(self, first: Delta, rest: AsyncIterator[Delta]) -> None:
-        self.first: Delta | None = first
-        self._rest = rest
-
-    def __aiter__(self) -> BegunAnswer:
-        return self
-
-    async def __anext__(self) -> Delta:
-        if self.first is not None:
-            first, self.first = self.first, None
-            return first
-        return await anext(self._rest)

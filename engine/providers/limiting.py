@@ -22,9 +22,9 @@ from engine.providers.interface import (
     Profile,
     Provider,
     ProviderInfo,
-    count_tokens,
     input_tokens,
 )
+from engine.providers.reading import Reading
 
 MINUTE_S = 60.0
 
@@ -141,13 +141,13 @@ class LimitedProvider:
             self._waiting -= 1
         try:
             reserved = await self._reserve(request)
-            spending = _Spending()
+            reading: Reading | None = None
             try:
                 async with self._inner.stream(request) as deltas:
-                    spending.deltas = deltas
-                    yield spending if reserved else deltas
+                    reading = Reading.of(deltas, request)
+                    yield reading
             finally:
-                self._settle(request, reserved, spending)
+                self._settle(reserved, reading)
         finally:
             self._slots.release_on_behalf_of(borrower)
 
@@ -201,9 +201,10 @@ class LimitedProvider:
             )
         return self._buckets
 
-    def _settle(self, request: GenerationRequest, reserved: int, spending: _Spending) -> None:
+    def _settle(self, reserved: int, reading: Reading | None) -> None:
+        """Put back what was reserved and not used: all, if it failed before its first delta."""
         if reserved and self._buckets is not None and self._buckets[1] is not None:
-            used = spending.used(request)
+            used = reading.used().total_tokens if reading and reading.has_begun else 0
             self._buckets[1].settle(reserved, used, trio.current_time())
 
     def statistics(self) -> LimiterStatistics:
@@ -230,31 +231,3 @@ class LimitedProvider:
 
     def __repr__(self) -> str:
         return f"<LimitedProvider {self.statistics()} of {self._inner!r}>"
-
-
-class _Spending:
-    """One answer whose tokens are settled when it is over."""
-
-    deltas: AsyncIterator[Delta]
-
-    def __init__(self) -> None:
-        self._total: int | None = None
-        self._output = 0
-        self._begun = False
-
-    def __aiter__(self) -> _Spending:
-        return self
-
-    async def __anext__(self) -> Delta:
-        delta = await anext(self.deltas)
-        self._begun = True
-        if delta.usage is not None:
-            self._total = delta.usage.total_tokens
-        self._output += delta.tokens if delta.tokens is not None else count_tokens(delta.text)
-        return delta
-
-    def used(self, request: GenerationRequest) -> int:
-        """Give the tokens that the call cost: none if it failed before its first delta."""
-        if self._total is not None:
-            return self._total
-        return input_tokens(request) + self._output if self._begun else 0

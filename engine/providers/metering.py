@@ -22,9 +22,7 @@ from engine.providers.interface import (
     ProviderInfo,
     input_tokens,
 )
-
-CHARS_PER_TOKEN = 4
-"""As in `interface.count_tokens`, over a whole answer: pieces would be rounded up one by one."""
+from engine.providers.reading import Reading
 
 
 class MeterStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,13 +85,14 @@ class MeteredProvider:
 
         Cancellation: as of the provider; the call is counted as cancelled.
         """
-        reading = _Reading(self, request)
+        reading: Reading | None = None
+        asked_at = trio.current_time()
         outcome = "left"
         self._counts["calls"] += 1
         self._counts["open"] += 1
         try:
             async with self._inner.stream(request) as deltas:
-                reading.deltas = deltas
+                reading = Reading(deltas, request, lambda: self._note_first(asked_at))
                 yield reading
         except trio.Cancelled:
             outcome = "cancelled"
@@ -103,16 +102,19 @@ class MeteredProvider:
             raise
         finally:
             self._counts["open"] -= 1
-            self._counts["completed" if reading.finished else outcome] += 1
-            self._note_usage(reading)
+            self._counts["completed" if reading and reading.finished else outcome] += 1
+            self._note_usage(
+                reading.used()
+                if reading
+                else Usage(input_tokens=input_tokens(request), estimated=True)
+            )
 
-    def note_first(self, ttft_s: float) -> None:
-        """A call gave its first delta."""
+    def _note_first(self, asked_at: float) -> None:
+        ttft_s = trio.current_time() - asked_at
         count, total_s, most_s = self._ttft
         self._ttft = (count + 1, total_s + ttft_s, max(most_s, ttft_s))
 
-    def _note_usage(self, reading: _Reading) -> None:
-        used = reading.used()
+    def _note_usage(self, used: Usage) -> None:
         self._used += used
         self._counts["estimated"] += used.estimated
 
@@ -142,49 +144,3 @@ class MeteredProvider:
 
     def __repr__(self) -> str:
         return f"<MeteredProvider {self._counts} of {self._inner!r}>"
-
-
-class _Reading:
-    """One answer, counted while it is read."""
-
-    deltas: AsyncIterator[Delta]
-
-    def __init__(self, meter: MeteredProvider, request: GenerationRequest) -> None:
-        self._meter = meter
-        self._request = request
-        self._began_at: float | None = trio.current_time()
-        self._tokens = 0
-        self._chars = 0
-        self._reported: Usage | None = None
-        self.finished = False
-
-    def __aiter__(self) -> _Reading:
-        return self
-
-    async def __anext__(self) -> Delta:
-        delta = await anext(self.deltas)
-        if self._began_at is not None and (delta.text or delta.reasoning or delta.tool):
-            self._meter.note_first(trio.current_time() - self._began_at)
-            self._began_at = None
-        if delta.tokens is None:
-            self._chars += len(delta.text)
-        else:
-            self._tokens += delta.tokens
-        self._chars += len(delta.reasoning)
-        if delta.usage is not None:
-            self._reported = delta.usage
-        if delta.finish is not None:
-            self.finished = True
-            if delta.usage is None:
-                return msgspec.structs.replace(delta, usage=self.used())
-        return delta
-
-    def used(self) -> Usage:
-        """Give the tokens so far: as reported, or else as counted here."""
-        if self._reported is not None:
-            return self._reported
-        return Usage(
-            input_tokens=input_tokens(self._request),
-            output_tokens=self._tokens - (-self._chars // CHARS_PER_TOKEN),
-            estimated=True,
-        )

@@ -17,14 +17,13 @@ import trio
 from engine.errors import ProviderError
 from engine.limits import Limits
 from engine.providers.interface import (
-    BegunAnswer,
     Delta,
     GenerationRequest,
     Profile,
     Provider,
     ProviderInfo,
-    open_answer,
 )
+from engine.providers.reading import Reading, open_answer
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +120,7 @@ class RetryingProvider:
         async with AsyncExitStack() as stack:
             yield await self._begin(stack, request)
 
-    async def _begin(self, stack: AsyncExitStack, request: GenerationRequest) -> BegunAnswer:
+    async def _begin(self, stack: AsyncExitStack, request: GenerationRequest) -> Reading:
         failures = 0
         while True:
             try:

@@ -16,25 +16,15 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import blake2b
-from itertools import islice
 
 import msgspec
 import trio
 
-from engine.errors import (
-    InvalidRequest,
-    ProviderAuth,
-    ProviderBadOutput,
-    ProviderError,
-    ProviderRateLimited,
-    ProviderRefused,
-    ProviderTimeout,
-    ProviderUnavailable,
-)
-from engine.events import Usage
+from engine.errors import InvalidRequest
 from engine.providers.interface import (
     Delta,
     GenerationRequest,
@@ -46,7 +36,6 @@ from engine.providers.simulation.answer import Answer
 from engine.providers.simulation.embedding import embed_text
 from engine.providers.simulation.faults import (
     MODIFIERS,
-    RETRY_AFTER_S,
     SLOWDOWN,
     Call,
     Fault,
@@ -54,6 +43,7 @@ from engine.providers.simulation.faults import (
     strikes,
 )
 from engine.providers.simulation.pacing import Pacer, Wheel
+from engine.providers.simulation.playing import Play, Script
 from engine.providers.simulation.settings import MODELS, SimSettings
 from engine.providers.simulation.writer import write
 
@@ -63,14 +53,6 @@ REMEMBERED_ANSWERS = 64
 """Answers that are kept for the next call of the same request: some 10 KB each."""
 REMEMBERED_CALLS = 4096
 """Requests whose attempts are counted, where faults are set and the caller gives no number."""
-
-_ENTRY_ERRORS: dict[str, tuple[type[ProviderError], str, float | None]] = {
-    "rate_limit": (ProviderRateLimited, "answered 429: too many requests", RETRY_AFTER_S),
-    "unavailable": (ProviderUnavailable, "answered 503: it is not available", None),
-    "auth": (ProviderAuth, "did not accept the key", None),
-    "refuse": (ProviderRefused, "declined the request", None),
-}
-"""Faults that answer the call with an error in the place of a stream."""
 
 
 class SimulatedProvider:
@@ -144,30 +126,33 @@ class SimulatedProvider:
                 [("previous_response_id", "not supported by this provider")],
             )
         await trio.lowlevel.checkpoint()
-        deltas = self._deltas(request)
+        play = self._play(request)
         self._streams += 1
         try:
-            yield deltas
+            yield play
         finally:
             self._streams -= 1
-            await deltas.aclose()
+            play.close()
 
-    async def _deltas(self, request: GenerationRequest) -> AsyncGenerator[Delta, None]:
+    def _play(self, request: GenerationRequest) -> Play:
+        """Begin an answer: from here on its clock runs."""
         key = self._key(request)
         model = request.model or self.default_model
         struck = {fault.kind: fault for fault in self._struck(request, key, model)}
         pace = self._settings.pace(model)
-        pacer = Pacer(
-            pace.slowed(SLOWDOWN) if "slow" in struck else pace, random.Random(key), self._wheel
+        return Play(
+            name=self._name,
+            write=partial(self._script, request, key, model, struck),
+            pacer=Pacer(
+                pace.slowed(SLOWDOWN) if "slow" in struck else pace, random.Random(key), self._wheel
+            ),
+            struck=struck,
+            read_timeout_s=self._settings.read_timeout_s,
         )
-        if "timeout" in struck:
-            await trio.sleep(self._settings.read_timeout_s)
-            raise ProviderTimeout(f"{self._name} did not answer in time")
-        for kind, (error, what, retry_after_s) in _ENTRY_ERRORS.items():
-            if kind in struck:
-                await pacer.wait(0)
-                raise error(f"{self._name} {what}", retry_after_s=retry_after_s)
 
+    def _script(
+        self, request: GenerationRequest, key: bytes, model: str, struck: dict[str, Fault]
+    ) -> Script:
         answer = self._answer(request, key, frozenset(struck))
         total, finish = answer.length(
             output_tokens=self._settings.output_tokens, max_tokens=request.max_tokens
@@ -175,34 +160,18 @@ class SimulatedProvider:
         breaking = {"drop", "hang"} if answer.has_form else {"drop", "hang", "bad_output"}
         breaks = next((fault for kind, fault in struck.items() if kind in breaking), None)
         stop = total if breaks is None else _break_at(breaks, key, total)
-        pieces = answer.pieces(stop)
-        sent = 0
-        await pacer.wait(0)
-        yield Delta(
+        who = Delta(
             model=f"{model} (simulated)",
             provider=None if self._plays is None else SIMULATED,
             response_id=f"sim_{key.hex()[:24]}",
         )
-        for piece in answer.preface:
-            yield piece
-        while group := list(islice(pieces, pacer.group_tokens)):
-            await pacer.wait(sent)
-            for piece in group:
-                yield piece
-            sent += len(group)
-        if "drop" in struck:
-            raise ProviderUnavailable(f"{self._name} dropped the stream after {sent} tokens")
-        if "hang" in struck:
-            await trio.sleep(self._settings.read_timeout_s)
-            raise ProviderTimeout(f"{self._name} fell silent after {sent} tokens")
-        if breaks is not None:
-            raise ProviderBadOutput(f"{self._name} sent what is no answer after {sent} tokens")
-        if "no_finish" in struck:
-            raise ProviderBadOutput(f"{self._name} ended its answer without a finish reason")
-        yield Delta(
-            usage=Usage(input_tokens=_input_tokens(request), output_tokens=sent),
+        return Script(
+            preface=(who, *answer.preface),
+            pieces=answer.pieces(stop),
+            tokens=stop,
+            breaks=breaks is not None,
             finish=finish,
-            tokens=0,
+            input_tokens=_input_tokens(request),
         )
 
     def _key(self, request: GenerationRequest) -> bytes:

@@ -46,26 +46,29 @@ class Pacer:
         self.group_tokens = pace.burst if pace.tokens_per_s else CHECKPOINT_TOKENS
         """How many tokens come after each `wait`."""
 
-    def due(self, index: int) -> float:
-        """Give the moment, in trio's seconds, at which token `index` (from 0) is due."""
-        if not self._pace.tokens_per_s:
-            return self._first_due
-        return self._first_due + index / self._pace.tokens_per_s
+    def pause(self, index: int) -> Awaitable[object] | None:
+        """Give what to await until token `index`, the first of its group, is due; None: it is.
 
-    async def wait(self, index: int) -> None:
-        """Wait until token `index` is due; it is the first of its group.
-
-        Cancellation: at once, and nothing is left. Without a pause it is a checkpoint for the first
-        token and then at least each `CHECKPOINT_TOKENS` tokens.
+        Cancellation of what is given: at once, and nothing is left. Without a pause it is a
+        checkpoint for the first token and then at least each `CHECKPOINT_TOKENS` tokens.
         """
-        deadline = self.due(index)
-        if self._pace.jitter_s:
-            deadline += self._rng.random() * self._pace.jitter_s
+        pace = self._pace
+        deadline = self._first_due
+        if pace.tokens_per_s:
+            deadline += index / pace.tokens_per_s
+        if pace.jitter_s:
+            deadline += self._rng.random() * pace.jitter_s
         if deadline > trio.current_time():
             self._unchecked = 0
-            await self._sleep_until(deadline)
-            return
+            return self._sleep_until(deadline)
         self._unchecked += self.group_tokens
         if index == 0 or self._unchecked >= CHECKPOINT_TOKENS:
             self._unchecked = 0
-            await trio.lowlevel.checkpoint()
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - the caller awaits it
+        return None
+
+    async def wait(self, index: int) -> None:
+        """Wait until token `index` is due; as `pause`."""
+        pause = self.pause(index)
+        if pause is not None:
+            await pause
