@@ -32,7 +32,7 @@ from engine import (
     all_pipelines,
     open_engine,
 )
-from engine.providers.interface import Delta, GenerationRequest, ProviderInfo
+from engine.providers.interface import Delta, GenerationRequest, ProviderHealth, ProviderInfo
 from engine.testing.scripted_provider import ScriptedProvider
 
 DELTAS = 20_000
@@ -74,6 +74,9 @@ class Fixed(ScriptedProvider):
 
     def infos(self) -> tuple[ProviderInfo, ...]:
         return (self.info(),)
+
+    def health(self) -> tuple[ProviderHealth, ...]:
+        return ()
 
 
 async def our_sessions(journal: Journal, count: int, phases: Sequence[str], deltas: int) -> None:

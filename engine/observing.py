@@ -13,6 +13,7 @@ import msgspec
 
 from engine.events import JSON
 from engine.journal.interface import SessionState
+from engine.providers.interface import ProviderHealth
 from engine.sessions.log import LogStatistics
 from engine.sessions.view import PartState, PartView
 
@@ -88,6 +89,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """The newest of them, the newest first."""
     actors: tuple[Any, ...]
     """The engine's own supervisors."""
+    providers: tuple[ProviderHealth, ...]
+    """Those that can be used, each with its breaker, its limits and what it is doing."""
 
 
 def observe(
@@ -104,6 +107,7 @@ def observe(
         running=len(newest),
         sessions=tuple(_session(each, now, max_parts) for each in newest[:max_sessions]),
         actors=engine.roster.statistics(),
+        providers=engine.providers.health(),
     )
 
 

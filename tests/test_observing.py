@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from engine.errors import ProviderUnavailable
 from engine.events import Completed
+from engine.limits import Limits
+from engine.providers.config import ProviderConfig, provider_configs
 from engine.providers.interface import Delta as ProviderDelta
+from engine.providers.registry import Providers, wrap
 from engine.sessions.run import Run
 from engine.supervision import ChildSpec, SupervisorStatistics, open_supervisor
 from engine.testing.scripted_provider import Fail, Hang, ScriptedProvider, Sleep
@@ -72,6 +76,51 @@ async def test_engines_own_supervisor_is_there(autojump_clock: MockClock) -> Non
         [supervisor] = engine.observe().actors
         assert supervisor.name == "engine"
         assert "wheel" in [child.id for child in supervisor.children]
+
+
+async def test_providers_with_breaker_limits_and_what_they_do(autojump_clock: MockClock) -> None:
+    """Upstream state: each provider's breaker, calls in flight, calls that wait, and limits."""
+    provider = ScriptedProvider(
+        [Fail(ProviderUnavailable("gone")), ProviderDelta(text="never")],
+        [ProviderDelta(text="one "), Hang()],
+    )
+    limits = Limits(provider_breaker_failures=1, provider_breaker_reset_s=30.0)
+    config = ProviderConfig(name="script", kind="openai", concurrency=1, requests_per_minute=600)
+    wrapped = wrap(provider, config, limits, attempts=1)
+
+    async def call() -> None:
+        async with wrapped.provider.stream(request()) as deltas:
+            async for _ in deltas:
+                pass
+
+    health = wrapped.health()
+    assert (health.name, health.healthy, health.breaker) == ("scripted", True, "closed")
+    assert (health.concurrency, health.requests_per_minute) == (1, 600)
+    assert (health.tokens_per_minute, health.retry_after_s) == (None, 0.0)
+    with pytest.raises(ProviderUnavailable):
+        await call()
+    await trio.sleep(10)
+    broken = wrapped.health()
+    assert (broken.healthy, broken.breaker, broken.retry_after_s) == (False, "open", 20.0)
+    assert (broken.calls, broken.failed, broken.open_upstreams) == (1, 1, 0)
+    await trio.sleep(20)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        await trio.testing.wait_all_tasks_blocked()
+        probing = wrapped.health()
+        assert (probing.breaker, probing.open_upstreams, probing.waiting) == ("half_open", 1, 0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_providers_are_part_of_the_picture(autojump_clock: MockClock) -> None:
+    """Those that can be used are shown; those without a key are not."""
+
+    async def script(run: Run) -> Completed:
+        return Completed(data={})
+
+    providers = Providers(provider_configs({}))
+    async with open_test_engine(script, providers=providers) as engine:
+        assert [each.name for each in engine.observe().providers] == ["simulated"]
 
 
 async def test_more_than_an_observer_wants_is_left_out(autojump_clock: MockClock) -> None:

@@ -108,6 +108,30 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is not configured or not healthy, and what to do."""
 
 
+class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider is at this moment, and what it was asked so far; for whoever operates it."""
+
+    name: str
+    simulated: bool
+    healthy: bool
+    reason: str
+    """Why it is not healthy."""
+    breaker: Literal["closed", "open", "half_open"]
+    retry_after_s: float
+    """Seconds for which its circuit breaker still refuses every call; 0.0: it does not."""
+    open_upstreams: int
+    waiting: int
+    """Calls that wait for a slot or for the minute's allowance."""
+    concurrency: int
+    """Calls that it may have at one time; 0: no limit."""
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    """None: no limit."""
+    calls: int
+    failed: int
+    retries: int
+
+
 class Provider(Protocol):
     """A source of generated text."""
 
@@ -182,6 +206,10 @@ class Directory(Protocol):
 
     def infos(self) -> tuple[ProviderInfo, ...]:
         """Describe all of them; without secrets."""
+        ...
+
+    def health(self) -> tuple[ProviderHealth, ...]:
+        """Say how those are that can be used."""
         ...
 
 

@@ -113,6 +113,17 @@ class LimitedProvider:
         return self._inner.name
 
     @property
+    def concurrency(self) -> int:
+        """Calls that it may have at one time; 0: no limit."""
+        slots = self._slots.total_tokens
+        return 0 if slots == float("inf") else int(slots)
+
+    @property
+    def rates(self) -> tuple[int | None, int | None]:
+        """Requests and tokens that it may have in a minute; None: no limit."""
+        return self._rates
+
+    @property
     def profile(self) -> Profile:
         """What the provider can do."""
         return self._inner.profile

@@ -30,7 +30,7 @@ from engine.limits import Limits
 from engine.providers.breaking import BreakingProvider
 from engine.providers.config import ProviderConfig
 from engine.providers.fallback import FallbackProvider, FallingBack, Link
-from engine.providers.interface import Profile, Provider, ProviderInfo
+from engine.providers.interface import Profile, Provider, ProviderHealth, ProviderInfo
 from engine.providers.limiting import LimitedProvider, LimiterStatistics
 from engine.providers.metering import MeteredProvider, MeterStatistics
 from engine.providers.retrying import OnRetry, RetryingProvider
@@ -71,6 +71,28 @@ class Wrapped(msgspec.Struct, frozen=True, kw_only=True):
             limiter=self.limiter.statistics() if self.limiter else None,
             retries=self.retrying.retries,
             breaker=self.breaking.breaker.state,
+        )
+
+    def health(self) -> ProviderHealth:
+        """Say how the provider is; see `Directory.health`."""
+        info, counts = self.provider.info(), self.meter.statistics()
+        breaker, limiter = self.breaking.breaker, self.limiter
+        requests_per_minute, tokens_per_minute = limiter.rates if limiter else (None, None)
+        return ProviderHealth(
+            name=info.name,
+            simulated=info.simulated,
+            healthy=info.healthy,
+            reason=info.reason,
+            breaker=breaker.state,
+            retry_after_s=breaker.retry_after_s(trio.current_time()),
+            open_upstreams=counts.open,
+            waiting=limiter.statistics().waiting if limiter else 0,
+            concurrency=limiter.concurrency if limiter else 0,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            calls=counts.calls,
+            failed=counts.failed,
+            retries=self.retrying.retries,
         )
 
 
@@ -232,6 +254,11 @@ class Providers:
     def statistics(self) -> tuple[ProviderStatistics, ...]:
         """What those that were used did so far."""
         return tuple(wrapped.statistics() for wrapped in self._made.values())
+
+    def health(self) -> tuple[ProviderHealth, ...]:
+        """Say how those are that can be used, now; inside of trio only."""
+        usable = [config.name for config in self._configs.values() if self._usable(config)]
+        return tuple(self._wrapped(name).health() for name in usable)
 
     async def aclose(self) -> None:
         """Close them all. None may be used afterwards."""

@@ -14,7 +14,7 @@ from engine.events import JSON, Entry, Event
 from engine.journal.interface import Journal
 from engine.limits import Limits
 from engine.pipelines.interface import AnyPipeline
-from engine.providers.interface import Provider, ProviderInfo
+from engine.providers.interface import Provider, ProviderHealth, ProviderInfo
 
 
 class Shelf:
@@ -44,6 +44,9 @@ class Shelf:
 
     def infos(self) -> tuple[ProviderInfo, ...]:
         return tuple(provider.info() for provider in self._providers.values())
+
+    def health(self) -> tuple[ProviderHealth, ...]:
+        return ()
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from engine.events import JSON, Completed, Entry, Failed, Part
 from engine.journal.interface import Journal
 from engine.limits import Limits
 from engine.providers.interface import GenerationRequest, Message
+from engine.providers.registry import Providers
 from engine.sessions.run import Run
 
 Script = Callable[[Run], Awaitable[Completed | Failed]]
@@ -49,7 +50,7 @@ async def open_test_engine(
     providers: Any = None,
 ) -> AsyncIterator[Engine]:
     async with open_engine(
-        providers=providers,
+        providers=Providers() if providers is None else providers,
         pipelines=[TestPipeline(script)],
         limits=limits or Limits(),
         journal=journal,

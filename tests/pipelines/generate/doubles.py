@@ -29,7 +29,13 @@ from engine.journal.interface import Journal
 from engine.limits import Limits
 from engine.pipelines.generate import GeneratePipeline
 from engine.providers.interface import Delta as ProviderDelta
-from engine.providers.interface import GenerationRequest, Profile, Provider, ProviderInfo
+from engine.providers.interface import (
+    GenerationRequest,
+    Profile,
+    Provider,
+    ProviderHealth,
+    ProviderInfo,
+)
 from engine.testing.scripted_provider import Script, ScriptedProvider, say
 
 Answer = Callable[[GenerationRequest, int], Script]
@@ -167,6 +173,9 @@ class Providers:
 
     def infos(self) -> tuple[ProviderInfo, ...]:
         return tuple(provider.info() for provider in self._providers.values())
+
+    def health(self) -> tuple[ProviderHealth, ...]:
+        return ()
 
 
 @asynccontextmanager

@@ -31,7 +31,13 @@ from engine.journal.interface import Journal
 from engine.limits import Limits
 from engine.pipelines.persona import PersonaPipeline
 from engine.providers.interface import Delta as ProviderDelta
-from engine.providers.interface import GenerationRequest, Profile, Provider, ProviderInfo
+from engine.providers.interface import (
+    GenerationRequest,
+    Profile,
+    Provider,
+    ProviderHealth,
+    ProviderInfo,
+)
 from engine.testing.scripted_provider import Script, ScriptedProvider, say
 
 Answer = Callable[[GenerationRequest, int], Script]
@@ -128,6 +134,9 @@ class Providers:
 
     def infos(self) -> tuple[ProviderInfo, ...]:
         return tuple(provider.info() for provider in self._providers.values())
+
+    def health(self) -> tuple[ProviderHealth, ...]:
+        return ()
 
 
 @asynccontextmanager
