@@ -6,6 +6,8 @@ The one rule: whatever comes from a model, a source or a client is escaped, and 
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from html import escape
 from typing import Any
 
@@ -28,6 +30,19 @@ img { max-width: 9rem; max-height: 9rem; float: right; margin: 0 0 .4rem 1rem; }
 a { color: inherit; }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } }
 """
+
+STYLE_SOURCE = f"'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'"
+"""The style as a Content-Security-Policy names it: this very text, and no other inline style."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src {STYLE_SOURCE}; img-src https: http:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+"""Of the document where it is opened by its address."""
 
 
 def proposal_page(proposal: JSON) -> str:

@@ -11,13 +11,20 @@ from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
 from engine import NotFound
-from server import auth_api, content_api, exhibition_api, page, persona_api, session_api
+from server import (
+    auth_api,
+    content_api,
+    exhibition_api,
+    page,
+    persona_api,
+    print_page,
+    session_api,
+)
 from server.access import Access
 from server.answers import content_answer, rater_answer
 from server.auth import accept, public
 from server.hub import Hub
 from server.openapi import openapi_document
-from server.print_page import proposal_page
 from server.protocols.content import request_for
 from server.protocols.control import parse_body
 from server.protocols.encoding import to_json
@@ -303,8 +310,10 @@ def _add_exhibition(app: QuartTrio, hub: Hub, access: Access) -> None:
         answer = await exhibition_api.show_proposal(hub, viewer(), session_id)
         kinds = ["application/json", "text/html"]
         if request.accept_mimetypes.best_match(kinds, kinds[0]) == "text/html":
-            page = proposal_page(answer["proposal"])
-            response = Response(page, content_type="text/html; charset=utf-8")
+            document = print_page.proposal_page(answer["proposal"])
+            response = Response(
+                document, content_type="text/html; charset=utf-8", headers=print_page.HEADERS
+            )
         else:
             response = json(answer)
         response.headers["Vary"] = "Accept"

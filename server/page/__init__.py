@@ -14,6 +14,8 @@ from importlib.resources.abc import Traversable
 
 import msgspec
 
+from server.print_page import STYLE_SOURCE
+
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -26,9 +28,12 @@ CONTENT_TYPES = {
 
 HEADERS = {
     # Scripts are ours alone, and what they write into the page has gone through the sanitiser:
-    # text of a model cannot become code. Pictures come from museums.
+    # text of a model cannot become code. Pictures come from museums. A proposal for print is shown
+    # as a file of the page's where it could not be opened without the token; it lives under this
+    # policy, so its style is named here.
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; "
+        f"default-src 'none'; script-src 'self'; style-src 'self' {STYLE_SOURCE}; "
+        "img-src 'self' data: https:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types dompurify"
     ),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.page import HEADERS, asset
+from server.print_page import STYLE_SOURCE
 
 FOLDER = Path(__file__).parent.parent.parent / "server" / "page"
 SCRIPTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.js"))
@@ -46,7 +47,8 @@ def test_policy_lets_nothing_in_but_our_own_scripts() -> None:
         rule.strip().split(" ", 1) for rule in HEADERS["Content-Security-Policy"].split(";")
     )
     assert policy["default-src"] == "'none'"
-    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert policy["style-src"] == f"'self' {STYLE_SOURCE}"
     assert "unsafe" not in HEADERS["Content-Security-Policy"]
 
 

@@ -160,7 +160,10 @@ class Exhibition {
     this.steps.clear();
   }
 
-  /** The proposal needs the token where there is one, so it is fetched and shown as a file. */
+  /**
+   * Where there is a token, the proposal is fetched with it and shown as a file of this page's: a
+   * token must not be in an address. The page's own policy holds in there, and names its style.
+   */
   _links(label) {
     const id = this.runner.sessionId;
     if (!id) return;
@@ -172,7 +175,8 @@ class Exhibition {
     this.proposal.replaceChildren(
       button(`${label}: print`, async () => {
         if (!user.isRequired) return void window.open(path, '_blank', 'noopener');
-        const shown = window.open('', '_blank');
+        const shown = window.open('', '_blank'); // at once: later it would be a pop-up
+        if (!shown) return void this.runner.say('The browser did not let a new window open.');
         try {
           shown.location = await fetched('text/html');
         } catch (error) {
@@ -184,6 +188,7 @@ class Exhibition {
         try {
           const url = await fetched('application/json');
           h('a', { href: url, download: `proposal-${id}.json` }).click();
+          setTimeout(() => URL.revokeObjectURL(url), 1000);
         } catch (error) {
           this.runner.say(error.message);
         }
