@@ -164,7 +164,10 @@ export function overSocket(path, first, pathOfSession) {
       socket.onmessage = ({ data }) => {
         try {
           const message = JSON.parse(data);
-          if (message.type === 'gap') return void fillGap(server, session).then(end, end);
+          if (message.type === 'gap') {
+            socket.onmessage = null; // what follows it is in the picture that is asked for now
+            return void fillGap(server, session).then(end, end);
+          }
           session.take(message);
           if (session.terminal !== undefined) end();
         } catch (error) {

@@ -179,6 +179,117 @@ test('a content stream that breaks is resumed by Last-Event-ID', async () => {
   assert.equal(text.trim(), result.output);
 });
 
+/** A cursor that no log of this session holds: the server answers it with a gap, and then anew. */
+const LOST = 'an-epoch-of-nobody:7';
+
+test('a gap over a WebSocket is filled with the parts as they are, and nothing comes twice', async () => {
+  const gaps = [];
+  let breaks = 0;
+  class Forgetful extends Kept {
+    constructor(...args) {
+      super(...args);
+      this.addEventListener('message', ({ data }) => {
+        const message = JSON.parse(data);
+        if (message.type === 'gap') gaps.push(message);
+      });
+    }
+
+    send(text) {
+      const message = JSON.parse(text);
+      if (message.type === 'subscribe' && gaps.length === 0) message.after = LOST;
+      super.send(JSON.stringify(message));
+    }
+  }
+  const slowly = async (url, init) => { // the log goes on while the picture is on its way
+    const response = await fetch(url, init);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    return response;
+  };
+  const forgetful = createClient({ baseUrl, WebSocket: Forgetful, fetch: slowly });
+  const texts = new Map();
+  const seqs = [];
+  const replaced = new Set();
+  const result = await forgetful.generateStream(idea, {
+    onMessage: (message) => {
+      seqs.push([message.first_seq ?? message.seq, message.seq]);
+      if (message.type === 'prompt_complete' && breaks === 0) {
+        breaks += 1;
+        for (const socket of sockets) socket.terminate();
+      }
+    },
+    onText: (part, added) => {
+      texts.set(part.target.prompt_id, part.text);
+      if (added === null && part.text) replaced.add(part.target.prompt_id);
+    },
+  });
+  assert.equal(gaps.length, 1);
+  assert.equal(gaps[0].requested, 8);
+  assert.ok(replaced.size >= 2, 'the parts so far came whole');
+  for (const { id, content } of result.prompts) assert.equal(texts.get(id), content);
+  for (const [place, [first]] of seqs.entries()) {
+    assert.ok(place === 0 || first > seqs[place - 1][1], 'a message came twice');
+  }
+});
+
+test('a gap over SSE is filled in the same way', async () => {
+  let gaps = 0;
+  let breaks = 0;
+  const forgetful = createClient({
+    baseUrl,
+    WebSocket: Kept,
+    fetch: async (url, init) => {
+      const isAgain = String(url).endsWith('/events');
+      if (isAgain && gaps === 0) {
+        init.headers.set('Last-Event-ID', LOST);
+        const response = await fetch(url, init);
+        return new Response(response.body.pipeThrough(new TransformStream({
+          transform(chunk, controller) {
+            gaps += new TextDecoder().decode(chunk).split('"type":"gap"').length - 1;
+            controller.enqueue(chunk);
+          },
+        })), response);
+      }
+      const response = await fetch(url, init);
+      if (!String(url).endsWith('/run/stream') || breaks > 0) return response;
+      breaks += 1;
+      return new Response(cutAfter(response.body, 3000), response);
+    },
+  });
+  const texts = {};
+  let last = 0;
+  const result = await forgetful.generateContentStream(notes, {
+    onMessage: ({ seq, first_seq: first = seq }) => {
+      assert.ok(first > last, 'a message came twice');
+      last = seq;
+    },
+    onText: (part) => (texts[part.target.stage] = part.text),
+  });
+  assert.deepEqual([gaps, breaks], [1, 1]);
+  assert.equal(texts.formatter.trim(), result.output);
+  assert.ok(texts.generator.length > 0);
+});
+
+test('a gap after the end gives the end', async () => {
+  let sessionId;
+  const first = await client.generateStream(idea, {
+    onSession: (begun) => ({ sessionId } = begun),
+  });
+  let isLost = false;
+  class Lost extends Kept {
+    send(text) {
+      const message = JSON.parse(text);
+      if (message.type === 'subscribe') {
+        message.after = LOST;
+        isLost = true;
+      }
+      super.send(JSON.stringify(message));
+    }
+  }
+  const lost = createClient({ baseUrl, WebSocket: Lost });
+  assert.deepEqual(await lost.generateStream(idea, {}, { sessionId }), first);
+  assert.ok(isLost);
+});
+
 function cutAfter(body, bytes) {
   let left = bytes;
   return body.pipeThrough(new TransformStream({
