@@ -10,6 +10,7 @@ import { readEvents } from '../antiphon.js';
 import { Backoff } from '../antiphon/backoff.js';
 import { button, h, seconds } from '../ui/dom.js';
 import { Gantt } from '../ui/gantt.js';
+import { ProviderTable } from '../ui/providers.js';
 
 const KEPT_ENDED = 20;
 
@@ -28,6 +29,8 @@ class Observer {
     this.client = client;
     this.status = h('p', { class: 'status', role: 'status' }, 'Connecting …');
     this.engine = h('ul', { class: 'tree', 'aria-label': 'The engine’s own actors' });
+    this.providers = new ProviderTable();
+    this.health = h('summary', {}, 'Providers');
     this.list = h('div', { class: 'observed' });
     this.none = h('p', { class: 'lead' },
       'No session runs. Start one in another tab or section, and it appears here.');
@@ -38,8 +41,9 @@ class Observer {
       h('h1', { id: 'title-observer' }, 'What is running'),
       h('p', { class: 'lead' },
         'Every session with its actors, mailboxes and open streams to models, and its parts in ' +
-        'time. Cancel works from here too.'),
+        'time. Sessions and single parts can be cancelled from here too.'),
       this.status,
+      h('details', { class: 'more', open: true }, this.health, this.providers.element),
       h('details', { class: 'more' }, h('summary', {}, 'The engine'), this.engine),
       this.none,
       this.list,
@@ -85,6 +89,9 @@ class Observer {
       `${seen.running} ${seen.running === 1 ? 'session' : 'sessions'} at work, ` +
       `${upstreams} open ${upstreams === 1 ? 'stream' : 'streams'} to models` +
       `${seen.is_draining ? '; the server drains' : ''}`;
+    this.providers.show(seen.providers);
+    const ill = seen.providers.filter(({ healthy }) => !healthy).length;
+    this.health.textContent = ill ? `Providers: ${ill} of ${seen.providers.length} not healthy` : 'Providers';
     tree(this.engine, seen.actors, seen.monotonic_at);
     const here = new Set();
     for (const session of [...seen.sessions].reverse()) {
@@ -115,7 +122,8 @@ class Row {
     this.isEnded = false;
     this.badge = h('span', { class: 'badge' });
     this.facts = h('p', { class: 'meta' });
-    this.gantt = new Gantt(`Parts of session ${id} in time`);
+    this.gantt = new Gantt(`Parts of session ${id} in time`, (target) => this._cancelPart(target));
+    this.said = h('p', { class: 'error', role: 'alert' });
     this.tree = h('ul', { class: 'tree', 'aria-label': 'Actors' });
     this.cancel = button('Cancel', () => void this._cancel(), 'small', {
       'aria-label': `Cancel session ${id}`,
@@ -124,6 +132,7 @@ class Row {
       h('header', {}, h('h2', {}, protocol, ' ', h('small', { class: 'mono' }, id.slice(0, 8))),
         h('span', { class: 'row' }, this.cancel, this.badge)),
       this.facts,
+      this.said,
       h('div', { class: 'sides' }, this.gantt.element, this.tree));
   }
 
@@ -132,8 +141,19 @@ class Row {
     try {
       await this.client.cancel(this.id);
     } catch (error) {
-      this.facts.textContent = error.message;
+      this.said.textContent = error.message;
       this.cancel.disabled = false;
+    }
+  }
+
+  /** Cancel one part; the rest of the session goes on. */
+  async _cancelPart(target) {
+    this.said.textContent = '';
+    try {
+      await this.client.cancel(this.id, target);
+    } catch (error) {
+      this.said.textContent = error.message;
+      throw error;
     }
   }
 
