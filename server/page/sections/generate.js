@@ -14,6 +14,8 @@ const PHASES = [
   ['solutio', 'Solutio', 'readable and human'],
   ['coagulatio', 'Coagulatio', 'short and precise'],
 ];
+/** Where the number of the session's prompts is kept, for after a reload. */
+const PLAN = 'plan:generate';
 const PERSONAS = ['code', 'writing', 'analysis', 'generic'];
 
 /**
@@ -108,16 +110,15 @@ class Generate {
 
   async run(request, sessionId) {
     this._clear();
+    this.bar = request ? new Bar(this.runner, request.request) : Bar.of(this.runner, sessionId);
     const handlers = {
+      onSession: ({ sessionId: id }) => this.bar.keep(id),
       onPhaseStart: (phase) => {
         this._row(phase);
         this.steps.set(phase, 'running');
-        this.runner.say(`Phase ${phase} …`);
+        this.bar.phase = phase;
       },
-      onPhaseComplete: (phase) => {
-        this.steps.set(phase, 'completed');
-        this.runner.say(`Phase ${phase} is complete.`);
-      },
+      onPhaseComplete: (phase) => this.steps.set(phase, 'completed'),
       onText: (part, added) => this._text(part, added),
       onPromptComplete: ({ prompt_id }) => this._settle(prompt_id, 'completed'),
       onPromptFailed: ({ prompt_id, phase, error }) => {
@@ -178,12 +179,16 @@ class Generate {
 
   _text(part, added) {
     const { prompt_id } = part.target;
+    const isNew = !this.cards.has(prompt_id);
+    if (isNew && !part.last.phase) return; // after a gap: its next message says where it belongs
     const card = this._card(prompt_id, part.last.phase);
-    card.update(part.text, added, part.last.tokens);
+    card.update(part.text, isNew ? null : added, part.last.tokens);
+    if (added === null && part.state !== 'running') this._settle(prompt_id, part.state);
     if (part.last.provider) card.about(`${part.last.provider} · ${part.last.model}`);
   }
 
   _settle(promptId, state) {
+    this.bar.settle(promptId);
     const card = this.cards.get(promptId);
     if (card) card.state = state;
   }
@@ -212,5 +217,50 @@ class Generate {
             card?.scrollIntoView({ block: 'center', behavior: 'smooth' });
             card?.querySelector('.text')?.focus({ preventScroll: true });
           }, 'small', { 'aria-label': 'Show the chosen prompt' }))));
+  }
+}
+
+/** How many of the prompts are there: the protocol counts prompts, the bar shows it. */
+class Bar {
+  /** The judge and the ranking come after the last prompt. */
+  static MOST_PERCENT = 95;
+
+  /**
+   * @param {Runner} runner
+   * @param {{phases: unknown[], count: number}} plan `count` prompts in each phase
+   */
+  constructor(runner, { phases, count }) {
+    this._runner = runner;
+    this._total = phases.length * count;
+    this._settled = new Set();
+    this._phase = '';
+  }
+
+  /** The bar of a session that was started before a reload. */
+  static of(runner, sessionId) {
+    const [id, total] = (sessionStorage.getItem(PLAN) ?? '').split('/');
+    return new Bar(runner, { phases: [0], count: id === sessionId ? Number(total) : 0 });
+  }
+
+  keep(sessionId) {
+    if (this._total) sessionStorage.setItem(PLAN, `${sessionId}/${this._total}`);
+  }
+
+  set phase(phase) {
+    this._phase = phase;
+    this._say();
+  }
+
+  /** A prompt has ended, in whatever way. */
+  settle(promptId) {
+    this._settled.add(promptId);
+    this._say();
+  }
+
+  _say() {
+    const done = this._settled.size;
+    const of = this._total ? `${done} of ${this._total}` : `${done}`;
+    this._runner.say(`Phase ${this._phase}: ${of} prompts are there.`);
+    if (this._total) this._runner.progress((Bar.MOST_PERCENT * done) / this._total);
   }
 }

@@ -29,8 +29,18 @@ export default {
   async run({ page, open, url }) {
     await open('generate');
     await page.getByText('Simulated.').waitFor();
+    const bar = page.locator('#section-generate').getByRole('progressbar', { name: 'Progress' });
+    assert.equal(await bar.isVisible(), false);
     await start(page);
+    const shown = [];
+    for (const done of [1, 3, 6]) {
+      await page.waitForFunction((least) => least <= Number(
+        /(\d+) of 9 prompts are there/.exec(document.querySelector('#section-generate .status').textContent)?.[1]), done);
+      shown.push(await bar.evaluate((element) => element.value));
+    }
+    assert.ok(shown[0] >= 10 && shown[1] >= 31 && shown[2] >= 63 && shown[2] < 100, `${shown}`);
     await ended(page);
+    assert.equal(await bar.evaluate((element) => element.value), 100);
     assert.match(await status(page).innerText(), /^Done: 9 prompts, \d+ tokens\.$/);
     assert.equal(await page.locator('.steps li[data-state=completed]').count(), 3);
     assert.equal(await page.locator('.lane[data-state=completed]').count(), 9);
@@ -86,6 +96,7 @@ export default {
     await page.waitForSelector('body[data-ready]');
     assert.equal(await page.locator('textarea[name=input]').inputValue(), 'Explain tides to a child');
     await page.locator('.lane .text .block').first().waitFor();
+    await status(page).filter({ hasText: /of 9 prompts are there/ }).waitFor(); // it is still known
     await ended(page);
     assert.match(await status(page).innerText(), /^Done/);
     const { texts: expected } = await partsOf(page, url);

@@ -56,10 +56,21 @@ async def answering(folder: Path, text: str) -> AsyncIterator[ServerProcess]:
             yield server
 
 
-@pytest.mark.parametrize("check", ["run", "cancel", "cancelOne", "offline", "reload"])
-async def test_generate_section(server: ServerProcess, tmp_path: Path, check: str) -> None:
+@pytest.mark.parametrize(
+    ("check", "width", "scheme"),
+    [
+        ("run", 1440, "dark"),
+        ("cancel", 375, "light"),
+        ("cancelOne", 1440, "light"),
+        ("offline", 375, "dark"),
+        ("reload", 1440, "light"),
+    ],
+)
+async def test_generate_section(
+    server: ServerProcess, tmp_path: Path, check: str, width: int, scheme: str
+) -> None:
     """Run, cancel all or one, drop the connection and see it resume, reload in mid-stream."""
-    await drive(server, FILE, check, tmp_path)
+    await drive(server, FILE, check, tmp_path, width=width, scheme=scheme)
 
 
 async def test_text_of_a_model_does_not_execute(tmp_path: Path) -> None:
