@@ -17,6 +17,27 @@ const STAGES = [
   ['done', 'Done'],
 ];
 
+const HALVES = [
+  ['whole', 'Draft and layout'],
+  ['draft', 'The draft only: I edit it'],
+  ['format', 'The layout only, of my draft'],
+];
+const STARTS = { whole: 'Write', draft: 'Write the draft', format: 'Lay out' };
+/** The stages of each half. */
+const STAGES_OF = {
+  whole: STAGES.map(([id]) => id),
+  draft: ['load_prompts', 'generator', 'done'],
+  format: ['load_prompts', 'formatter', 'validator', 'done'],
+};
+/** The fields that are one half's alone; all others go to both. */
+const NOT_FOR = {
+  whole: /^(streaming|half|draft)$/,
+  draft: /^(streaming|half|draft|formatter_.*|max_retries)$/,
+  format: /^(streaming|half|input_text|generator_.*)$/,
+};
+/** Which half the session of before a reload was. */
+const KEPT_HALF = 'half:content';
+
 const NOTES =
   'The sinoatrial node sets the rhythm of the heart. Its cells depolarise slowly by a sodium ' +
   'current through HCN channels, until calcium channels open and the action potential begins. ' +
@@ -45,16 +66,19 @@ class Content {
     this.metadata = h('div', { class: 'metadata' });
     this.form = this._form(providers);
     keepForm(this.form, 'content');
+    this.form.elements.half.addEventListener('change', () => this._showHalf());
+    this._showHalf();
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
-      void (this.form.elements.streaming.checked
-        ? this.run({ params: this._params() })
+      void (this.half !== 'whole' || this.form.elements.streaming.checked
+        ? this.run({ params: this._params(), half: this.half })
         : this._runPlain(this._params()));
     });
     this.elements = [
       h('h1', { id: 'title-content' }, 'Notes into questions'),
       h('p', { class: 'lead' },
-        'A draft is written, laid out and checked by rules; what fails the check is laid out again.'),
+        'A draft is written, laid out and checked by rules; what fails the check is laid out again. ' +
+        'Or stop at the draft, edit it, and have your version laid out.'),
       this.form,
       this.runner.element,
       this.steps.element,
@@ -70,9 +94,13 @@ class Content {
     const number = (name, value, more) => h('input', { name, type: 'number', value, ...more });
     const ratio = (name, value) => number(name, value, { min: 0, max: 1, step: 0.01 });
     return h('form', { class: 'fields' },
+      field('What is written', h('select', { name: 'half' }, ...options(HALVES, 'whole')), { wide: true }),
       field('Source notes', h('textarea', {
         name: 'input_text', rows: 7, required: true, minLength: 10, maxLength: 500000, value: NOTES,
       }), { wide: true }),
+      field('Your draft', h('textarea', {
+        name: 'draft', rows: 12, required: true, minLength: 10, maxLength: 500000,
+      }), { wide: true, hint: 'edit it as you like; it is laid out and checked' }),
       field('Kind', h('select', { name: 'content_type' }, ...options([
         ['MCQ', 'Multiple choice'], ['NMCQ', 'Vignettes'], ['SUMMARY', 'Summary']], 'MCQ'))),
       field('Questions', number('num_questions', 3, { min: 1, max: 20 })),
@@ -95,17 +123,36 @@ class Content {
     );
   }
 
+  /** Which half the form is for. */
+  get half() {
+    return this.form.elements.half.value;
+  }
+
+  /** Show the fields of this half, and no others. */
+  _showHalf() {
+    const { half } = this;
+    for (const each of this.form.elements) {
+      if (!each.name || each.name === 'half') continue;
+      const isOut = each.name === 'streaming' ? half !== 'whole' : NOT_FOR[half].test(each.name);
+      each.disabled = isOut; // a hidden field must not hold up the form
+      each.closest('.field').hidden = isOut;
+    }
+    if (!this.runner.isRunning) this.steps.only(STAGES_OF[half]);
+    this.runner.startButton.textContent = STARTS[half];
+  }
+
   _params() {
     const params = {};
     for (const each of this.form.elements) {
-      if (!each.name || each.name === 'streaming' || each.value === '') continue;
+      if (!each.name || NOT_FOR[this.half].test(each.name) || each.value === '') continue;
       params[each.name] = each.type === 'number' ? each.valueAsNumber : each.value;
     }
     return params;
   }
 
-  async run({ params, sessionId }) {
-    this._clear();
+  async run({ params, sessionId, half = sessionStorage.getItem(KEPT_HALF) ?? 'whole' }) {
+    sessionStorage.setItem(KEPT_HALF, half);
+    this._clear(half);
     const handlers = {
       onProgress: ({ stage, message, progress }) => {
         const known = { init: 'load_prompts', retry: 'formatter', fail: 'done' };
@@ -123,15 +170,27 @@ class Content {
       },
     };
     const result = await this.runner.run(
-      (all, how) => this.client.generateContentStream(params, all, how),
+      (all, how) => this.client.generateContentStream(
+        params, all, half === 'whole' ? how : { ...how, half }),
       { sessionId, handlers },
     );
-    this._end(result);
+    this._end(result, half);
+    if (result && half === 'draft' && this.half === 'draft') this._edit(result.output);
+  }
+
+  /** Hand the draft to whoever edits it. */
+  _edit(draft) {
+    const { half, draft: area } = this.form.elements;
+    half.value = 'format';
+    area.value = draft;
+    this._showHalf();
+    area.dispatchEvent(new Event('input', { bubbles: true })); // it is kept over a reload
+    this.runner.say('The draft is there: edit it above, then have it laid out.', true);
+    area.focus();
   }
 
   async _runPlain(params) {
     this._clear();
-    this.runner.say('Waiting for the whole answer …');
     const result = await this.runner.run(async (_, { signal }) => {
       this.runner.say('Waiting for the whole answer …');
       try {
@@ -144,7 +203,8 @@ class Content {
     this._end(result);
   }
 
-  _clear() {
+  _clear(half = 'whole') {
+    this.steps.only(STAGES_OF[half]);
     this.cards = new Map();
     this.place.replaceChildren();
     this.errors.replaceChildren();
@@ -171,13 +231,14 @@ class Content {
     card.state = 'completed';
   }
 
-  _end(result) {
+  _end(result, half = 'whole') {
     for (const card of this.cards.values()) {
       if (card.state === 'running') card.state = result ? 'completed' : 'cancelled';
     }
     if (!result) return this.steps.end();
     const { success, output, partial_output: partial, validation_errors: errors = [] } = result;
-    if (output ?? partial) this._settle('formatter', output ?? partial);
+    const text = output ?? partial;
+    if (text) this._settle(half === 'draft' ? 'generator' : 'formatter', text);
     for (const [stage] of STAGES) this.steps.set(stage, 'completed');
     if (!success) {
       this.steps.set('validator', 'failed');
@@ -190,7 +251,7 @@ class Content {
         h('ul', {}, ...errors.map(({ line, message }) => h('li', {}, `Line ${line}: ${message}`))),
       );
     } else {
-      this.runner.say('Done: the text passed the check.', true);
+      this.runner.say(half === 'draft' ? 'Done: the draft is there.' : 'Done: the text passed the check.', true);
     }
     this.metadata.append(metadataTable(result.metadata ?? {}));
   }

@@ -47,11 +47,16 @@ export class Steps {
   /** Say that a stage works, and that all before it are done. */
   reach(id) {
     if (!this._steps.has(id)) return;
-    for (const each of this._steps.keys()) {
+    for (const [each, { item }] of this._steps) {
       if (each === id) break;
-      this.set(each, 'completed');
+      if (!item.hidden) this.set(each, 'completed');
     }
     this.set(id, 'running');
+  }
+
+  /** Show these stages only: the others are no part of this run. */
+  only(ids) {
+    for (const [id, { item }] of this._steps) item.hidden = !ids.includes(id);
   }
 
   /** Nothing works any more: what was at work was cut or, with `state`, ended so. */
