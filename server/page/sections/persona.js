@@ -157,7 +157,13 @@ class PersonaChat {
             turn.sessionId = session.sessionId;
             this._keep();
           },
-          onMessage: (message) => shown.take(message),
+          onMessage: (message) => {
+            shown.take(message);
+            const standing = shown.standing();
+            if (standing === shown.said) return;
+            shown.said = standing;
+            this.runner.say(standing);
+          },
           onText: shown.handlers.onText,
         },
       },
@@ -213,6 +219,7 @@ class Turn {
     this.chat = chat;
     this.turn = turn;
     this.cards = new Map();
+    this.said = '';
     this.columns = h('div', { class: 'cards' });
     this.element = h('section', { class: 'turn', 'aria-label': `You: ${turn.message.slice(0, 80)}` },
       h('p', { class: 'said' }, turn.message), this.columns);
@@ -293,6 +300,14 @@ class Turn {
       tokens: usage?.output_tokens,
     });
     card.state = 'completed';
+  }
+
+  /** Where the turn stands, in words; '' before anybody writes. */
+  standing() {
+    const cards = [...this.cards.values()];
+    const ended = cards.filter(({ state }) => !['waiting', 'running'].includes(state)).length;
+    if (ended > 0 && cards.length > 1) return `${ended} of ${cards.length} have answered …`;
+    return cards.some(({ state }) => state === 'running') ? 'Answering …' : '';
   }
 
   end(result) {

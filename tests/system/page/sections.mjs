@@ -11,6 +11,8 @@ const BEGUN = {
   rater: '.opinion:not(:empty)', exhibition: '.theme .block',
 };
 
+const LOOKS = [[1440, 'dark'], [375, 'dark'], [375, 'light'], [1440, 'light']];
+
 const section = (page, name) => page.locator(`#section-${name}`);
 const status = (page, name) => section(page, name).locator('.state .status');
 const start = (page, name) => page.getByRole('button', { name: START[name], exact: true }).click();
@@ -124,6 +126,41 @@ export default {
     await section(page, 'content').getByText('formatter retries').waitFor();
   },
 
+  /** Draft alone, edited by a person over a reload, then laid out alone; cancelled in between. */
+  async halves({ page, open, url }) {
+    const content = section(page, 'content');
+    const draft = content.getByLabel('Your draft');
+    await open('content');
+    assert.equal(await draft.isVisible(), false);
+    await page.getByLabel('What is written').selectOption('draft');
+    assert.equal(await content.getByLabel('Streaming mode').isVisible(), false);
+    assert.equal(await content.locator('.steps li:visible').count(), 3);
+    await page.getByRole('button', { name: 'Write the draft' }).click();
+    await begun(page, 'content');
+    await ended(page, 'content');
+    await status(page, 'content').filter({ hasText: 'The draft is there' }).waitFor();
+    const first = await fetch(`${url}/api/sessions/${await idOf(page, 'content')}`);
+    const parts = (await first.json()).parts;
+    assert.deepEqual(parts.map((part) => part.target.stage), ['generator']);
+    assert.equal((await draft.inputValue()).trim(), parts[0].text.trim());
+    assert.equal(await content.getByLabel('Source notes').isVisible(), false);
+    const edited = `${await draft.inputValue()}\nThe zebra is an animal.`;
+    await draft.fill(edited);
+    await page.reload();
+    await page.waitForSelector('body[data-ready]');
+    await content.getByRole('article', { name: 'Draft' }).locator('.block').first().waitFor();
+    await ended(page, 'content');
+    assert.equal(await draft.inputValue(), edited, 'a reload keeps what was edited');
+    const sent = page.waitForRequest(/\/run\/stream\/format$/);
+    await page.getByRole('button', { name: 'Lay out' }).click();
+    assert.equal((await sent).postDataJSON().draft, edited);
+    await begun(page, 'content');
+    assert.match(await ended(page, 'content'), /passed the check/);
+    assert.equal(await content.getByRole('article', { name: 'Draft' }).count(), 0);
+    await page.getByRole('button', { name: 'Copy Output' }).click();
+    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^Question 1/);
+  },
+
   /** The session waits for a choice, also over a reload; clicking cards makes it. */
   async choose({ page, open }) {
     await open('exhibition');
@@ -145,6 +182,8 @@ export default {
       page.getByRole('button', { name: 'The proposal: print' }).click(),
     ]);
     await proposal.getByRole('heading', { level: 1 }).waitFor();
+    const font = await proposal.evaluate(() => getComputedStyle(document.body).fontFamily);
+    assert.match(font, /Georgia/, 'its own policy lets its style in');
   },
 
   /** The raw messages panel, filled by a session. */
@@ -157,22 +196,33 @@ export default {
     await ended(page, 'generate');
   },
 
-  /** Serious violations of WCAG, found by axe, before and after a session; and no sideways scroll. */
-  async accessible({ page, open, given: { name } }) {
+  /**
+   * Serious violations of WCAG, found by axe, before, during and after a session, and no sideways
+   * scroll: light and dark, on a phone and on a desk.
+   */
+  async accessible({ page, context, open, url, given: { name } }) {
+    const found = new Set();
+    const look = async (when, [width, scheme]) => {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme: scheme });
+      for (const each of await violations(page)) found.add(`${when}, ${scheme}, ${width} px: ${each}`);
+      const wide = await page.evaluate(() =>
+        document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (wide !== 0) found.add(`${when}, ${scheme}, ${width} px: it scrolls sideways by ${wide} px`);
+    };
     await open(name);
-    const found = [...(await violations(page))];
+    for (const each of [LOOKS[0], LOOKS[2]]) await look('at first', each);
     if (name in START) {
       await start(page, name);
       await begun(page, name);
-      found.push(...(await violations(page)));
+      await look('in mid-stream', LOOKS[0]);
       await ended(page, name);
+    } else {
+      await watched({ page, context, url });
     }
     await page.getByRole('button', { name: 'Raw' }).click();
-    found.push(...(await violations(page)));
-    assert.deepEqual([...new Set(found)], []);
-    const wide = await page.evaluate(() =>
-      document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    assert.equal(wide, 0, 'the page scrolls sideways');
+    for (const each of LOOKS) await look('at last', each);
+    assert.deepEqual([...found], []);
   },
 
   /** Log in, be known after a reload, log out. */
@@ -188,12 +238,49 @@ export default {
     await page.getByRole('button', { name: 'Log out ada' }).waitFor();
     await start(page, 'generate');
     assert.match(await ended(page, 'generate'), /^Done/);
+    await prints(page);
     await page.goto(`${new URL(page.url()).origin}/#observer`);
     await page.locator('#section-observer .status', { hasText: 'admin' }).waitFor();
     await page.getByRole('button', { name: 'Log out ada' }).click();
     await page.getByRole('heading', { name: 'Log in' }).waitFor();
   },
 };
+
+/** With a token the proposal opens in a window of its own, styled, and the token is not in its address. */
+async function prints(page) {
+  await page.goto(`${new URL(page.url()).origin}/#exhibition`);
+  await page.getByLabel('Artworks').fill('4');
+  await start(page, 'exhibition');
+  assert.match(await ended(page, 'exhibition'), /^Done/);
+  const title = await section(page, 'exhibition').locator('.theme-exhibition_title .text').innerText();
+  const press = page.getByRole('button', { name: 'The proposal: print' }).click();
+  const [proposal] = await Promise.all([page.context().waitForEvent('page'), press]);
+  const violated = [];
+  proposal.on('console', (message) => violated.push(message.text()));
+  await proposal.getByRole('heading', { level: 1, name: title.trim() }).waitFor();
+  assert.match(proposal.url(), /^blob:/);
+  const token = await page.evaluate(() => sessionStorage.getItem('antiphon.token'));
+  assert.ok(token && !proposal.url().includes(token));
+  const styled = await proposal.locator('h1').evaluate((h1) => [
+    getComputedStyle(document.body).fontFamily, getComputedStyle(h1).fontSize]);
+  assert.match(styled[0], /Georgia/);
+  assert.equal(styled[1], '35.2px');
+  assert.deepEqual(violated, []);
+  await proposal.close();
+  const [file] = await Promise.all([
+    page.waitForEvent('download'), page.getByRole('button', { name: 'Export as JSON' }).click()]);
+  assert.match(file.suggestedFilename(), /^proposal-.*\.json$/);
+}
+
+/** Something for the observer to show: a session in another tab. */
+async function watched({ page, context, url }) {
+  const other = await context.newPage();
+  await other.goto(`${url}/#generate`);
+  await other.waitForSelector('body[data-ready]');
+  await start(other, 'generate');
+  await page.bringToFront();
+  await page.locator('.session .cut').first().waitFor();
+}
 
 async function violations(page) {
   // The policy forbids a script element of ours as well; the debugger's way is not bound by it.

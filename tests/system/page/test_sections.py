@@ -32,11 +32,21 @@ async def server(tmp_path: Path) -> AsyncIterator[ServerProcess]:
         yield server
 
 
-@pytest.mark.parametrize("check", ["run", "cancel", "offline", "reload"])
+@pytest.mark.parametrize(
+    ("check", "width", "scheme"),
+    [
+        ("run", 1440, "light"),
+        ("cancel", 375, "dark"),
+        ("offline", 375, "light"),
+        ("reload", 1440, "dark"),
+    ],
+)
 @pytest.mark.parametrize("name", WORDS)
-async def test_section(server: ServerProcess, tmp_path: Path, name: str, check: str) -> None:
-    """Run, cancel, drop the connection and see it resume, reload in mid-stream."""
-    await drive(server, FILE, check, tmp_path, name=name)
+async def test_section(
+    server: ServerProcess, tmp_path: Path, name: str, check: str, width: int, scheme: str
+) -> None:
+    """Run, cancel, drop the connection and see it resume, reload; each in a look of its own."""
+    await drive(server, FILE, check, tmp_path, name=name, width=width, scheme=scheme)
 
 
 async def test_conversation_goes_on(server: ServerProcess, tmp_path: Path) -> None:
@@ -47,6 +57,11 @@ async def test_conversation_goes_on(server: ServerProcess, tmp_path: Path) -> No
 async def test_content_without_streaming(server: ServerProcess, tmp_path: Path) -> None:
     """The streaming switch off: it waits for `/run`; Copy and Download give the output."""
     await drive(server, FILE, "plain", tmp_path)
+
+
+async def test_content_in_two_halves(server: ServerProcess, tmp_path: Path) -> None:
+    """The two halves: a person edits the draft between them."""
+    await drive(server, FILE, "halves", tmp_path)
 
 
 async def test_selection_by_clicking(server: ServerProcess, tmp_path: Path) -> None:
@@ -60,7 +75,7 @@ async def test_raw_messages(server: ServerProcess, tmp_path: Path) -> None:
 
 
 async def test_login_where_there_are_users(tmp_path: Path) -> None:
-    """Login where authentication is on: known over a reload; the observer is for admins alone."""
+    """Login where authentication is on: known over a reload; a proposal prints; who is no admin."""
     settings = {"ANTIPHON_JWT_SECRET": SECRET}
     await trio.run_process(
         [
@@ -85,10 +100,7 @@ async def test_login_where_there_are_users(tmp_path: Path) -> None:
         await drive(server, FILE, "login", tmp_path)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1440, "dark")])
 @pytest.mark.parametrize("name", ["generate", *WORDS, "observer"])
-async def test_accessible(
-    server: ServerProcess, tmp_path: Path, name: str, width: int, scheme: str
-) -> None:
+async def test_accessible(server: ServerProcess, tmp_path: Path, name: str) -> None:
     """Light and dark, at 375 and 1440 px: axe finds no serious violation, nothing overflows."""
-    await drive(server, FILE, "accessible", tmp_path, name=name, width=width, scheme=scheme)
+    await drive(server, FILE, "accessible", tmp_path, name=name)
