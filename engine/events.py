@@ -5,6 +5,10 @@ entry becomes exactly one message of the session's wire protocol, so what is not
 event (it is a note in the journal). The engine folds events without knowing the protocols
 (`engine.sessions.fold`); codecs in the server give them their wire form.
 
+What a log holds by the hundred (`Part`, `Delta`, `Entry`) is not tracked by the garbage collector:
+it refers to nothing that could refer back, and a collection that walks a hundred thousand of them
+makes every session late.
+
 Milestones are committed to the journal before anyone sees them; everything else is seen at once and
 committed behind.
 """
@@ -22,7 +26,7 @@ CancelReason = Literal["client", "disconnect", "deadline", "shutdown", "admin"]
 AttemptReason = Literal["provider", "restart", "validation", "optimize"]
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One stream of text in a session: a prompt, a persona's answer, a stage's text.
 
     A new attempt is a new `Part` with the same `id` and the next `attempt`, so whatever is derived
@@ -80,7 +84,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 # ---- text and progress: seen at once, committed behind -----------------------------------------
 
 
-class Delta(_Event, frozen=True, kw_only=True, tag="delta"):
+class Delta(_Event, frozen=True, kw_only=True, tag="delta", gc=False):
     """More text of a part. `tokens` counts the part's output tokens so far, this text included."""
 
     part: Part
@@ -241,7 +245,7 @@ TRANSIENT: tuple[type, ...] = (Delta, Reasoning, Progress, Item)
 """Seen at once and committed behind; every other event is a milestone."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event at its place in a session's log."""
 
     seq: int
