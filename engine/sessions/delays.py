@@ -1,9 +1,9 @@
 """One timer for many short, equal delays: the rollup of all sessions, and their journals' lag.
 
-Calls come due in the order in which they were made, so a queue is enough and a call costs an
-append; a timer, a task or a cancel scope for each delta would cost more than the delta. Wake-ups
-are rounded up to a fifth of the delay, because with hundreds of sessions nearly every delta would
-wake the line by itself. Must not import anything of the engine.
+Calls come due in the order in which they were made, so a row of lists is enough: the line turns
+five times in a delay, a call is one append to the newest list, and a list is called when it is five
+turns old. No clock is read for a call, and no task wakes up: a timer, a task or a cancel scope for
+each delta would cost more than the delta. Must not import anything of the engine.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ import trio
 
 _log = logging.getLogger("antiphon.engine")
 
+_TURNS = 5
+"""Turns in a delay: a call may be late by one. With hundreds of sessions nearly every call would
+wake the line by itself, were it to be exact."""
+
 
 class DelayLine:
     """Calls plain functions `delay_s` to `1.2 * delay_s` after they were handed in, in order.
@@ -26,13 +30,14 @@ class DelayLine:
 
     def __init__(self, delay_s: float) -> None:
         self.delay_s = delay_s
-        self._grain_s = max(delay_s / 5, 1e-6)
-        self._due: deque[tuple[float, Callable[[], None]]] = deque()
+        self._turn_s = max(delay_s / _TURNS, 1e-6)
+        self._newest: list[Callable[[], None]] = []
+        self._older: deque[list[Callable[[], None]]] = deque()  # the oldest first
         self._parked: trio.lowlevel.Task | None = None
 
     def call(self, function: Callable[[], None]) -> None:
         """Have a function called after the delay. It must not block; its errors are logged."""
-        self._due.append((trio.current_time() + self.delay_s, function))
+        self._newest.append(function)
         if self._parked is not None:
             task, self._parked = self._parked, None
             trio.lowlevel.reschedule(task)
@@ -40,23 +45,29 @@ class DelayLine:
     async def run(self) -> None:
         """Serve for ever.
 
-        Cancellation: calls that are not due yet stay in the queue and are not made.
+        Cancellation: calls that are not due yet stay in the line and are not made.
         """
-        due = self._due
+        older = self._older
+        turn = 0
         while True:
-            if not due:
+            if not (self._newest or any(older)):
+                older.clear()
                 await self._wait_call()
-                continue
-            first = due[0][0]
-            rounded = math.ceil(first / self._grain_s) * self._grain_s
-            await trio.sleep_until(max(first, rounded))  # a float may round to just before it
-            now = trio.current_time()
-            while due and due[0][0] <= now:
-                _, function = due.popleft()
-                try:
-                    function()
-                except Exception:  # one session's trouble stays its own
-                    _log.exception("a delayed call failed")
+            # By the clock and not by the first call: when one session's calls are made does not
+            # depend on when another's were handed in.
+            turn = max(turn, math.floor(trio.current_time() / self._turn_s)) + 1
+            await trio.sleep_until(turn * self._turn_s)
+            older.append(self._newest)
+            self._newest = []
+            if len(older) > _TURNS:
+                self._make(older.popleft())
+
+    def _make(self, calls: list[Callable[[], None]]) -> None:
+        for function in calls:
+            try:
+                function()
+            except Exception:  # one session's trouble stays its own
+                _log.exception("a delayed call failed")
 
     async def _wait_call(self) -> None:
         def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
@@ -67,4 +78,5 @@ class DelayLine:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def __repr__(self) -> str:
-        return f"<DelayLine {self.delay_s} s, {len(self._due)} waiting>"
+        waiting = len(self._newest) + sum(map(len, self._older))
+        return f"<DelayLine {self.delay_s} s, {waiting} waiting>"
