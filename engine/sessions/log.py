@@ -17,7 +17,6 @@ import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -48,7 +47,7 @@ class Log:
         after_seq: the last durable offset of the life before; 0 for the first.
         journal: where entries become durable.
         limits: the window's bounds, the journal's lag.
-        clock: gives Unix time in seconds.
+        clock: gives Unix time in seconds, as entries have it.
         save_later: has a function called after the journal's lag.
         view: the fold of the entries up to `after_seq`.
         is_bounded: whether producers wait for the fastest reader (an attached session).
@@ -77,10 +76,13 @@ class Log:
         self.is_full = False
         """Whether producers have to `wait_room` before they write more."""
         self.failure: JournalFailed | None = None
+        self.clock = clock
         self.readers: set[Subscription] = set()
         self._limits = limits
-        self._clock = clock
+        self._window_events = limits.window_events
+        self._window_bytes = limits.window_bytes
         self._save_later = save_later
+        self._on_lag = self._save_due  # bound once, not for each entry
         self._entries: list[Entry] = []
         self._ends: list[int] = []  # of each entry: all bytes up to and with it
         self._base = after_seq + 1  # the offset of _entries[0]
@@ -97,22 +99,39 @@ class Log:
 
     # ---- writing ---------------------------------------------------------------------------------
 
-    def append(self, event: Event, size_bytes: int = 0) -> None:
+    def append(self, event: Event, size_bytes: int = 0, at: float | None = None) -> None:
         """Number an event that is no milestone, show it, and have it saved behind.
+
+        Args:
+            event: what happened.
+            size_bytes: about how much text is in it.
+            at: the moment, where the caller has just asked `clock` for it.
 
         Raises:
             JournalFailed: an earlier write failed; nothing more can be promised.
         """
         if self.failure is not None:
             raise self.failure
-        seq = self._number(event, size_bytes)
+        entry = self._number(event, size_bytes, self.clock() if at is None else at)
+        seq = entry.seq
         if not self._is_save_due:
             self._is_save_due = True
-            self._save_later(self._save_due)
+            self._save_later(self._on_lag)
             self._is_late = self.journal.is_full
-        if not self._pending:
-            self._publish(seq)
-        if self.is_bounded or self._is_late or seq - self._durable > self._limits.window_events:
+        if not self._pending:  # then it is the only one that nobody has seen
+            self.view.apply(entry)
+            self.visible = seq
+            if self._idle:
+                self._wake_idle()
+        size = self._bytes
+        if (
+            self.is_full
+            or self._is_late
+            or seq - self._durable > self._window_events
+            or size - self._durable_bytes > self._window_bytes
+            or (self.is_bounded and seq - self._floor >= self._window_events)
+            or (self.is_bounded and size - self._floor_bytes >= self._window_bytes)
+        ):
             self._measure()
 
     async def commit(self, event: Event, *, state: SessionState | None = None) -> None:
@@ -125,7 +144,7 @@ class Log:
         """
         if self.failure is not None:
             raise self.failure
-        seq = self._number(event, 0)
+        seq = self._number(event, 0, self.clock()).seq
         commit = self._hand_over(state)
         self._pending.append((seq, commit))
         await self._wait(commit)
@@ -175,7 +194,7 @@ class Log:
         self._handed.clear()
         self._unsaved = min(self._durable, self.head) + 1
         self._pending.clear()
-        seq = self._number(event, 0)
+        seq = self._number(event, 0, self.clock()).seq
         try:
             self._hand_over("failed")
         except JournalFailed:
@@ -206,30 +225,34 @@ class Log:
 
     def now(self) -> float:
         """Give Unix time in seconds, as entries have it."""
-        return self._clock()
+        return self.clock()
 
     def save(self) -> None:
         """Hand what is unsaved to the journal now."""
         if self._unsaved <= self.head and self.failure is None:
-            with suppress(JournalFailed):  # remembered as `failure`
+            try:
                 self._hand_over(None)
+            except JournalFailed:  # remembered as `failure`
+                return
 
     def _save_due(self) -> None:
         self._is_save_due = False
         self.save()
 
-    def _number(self, event: Event, size_bytes: int) -> int:
+    def _number(self, event: Event, size_bytes: int, at: float) -> Entry:
         seq = self.head = self.head + 1
-        self._entries.append(Entry(seq=seq, at=self._clock(), event=event))
-        self._bytes += size_bytes + _EVENT_BYTES
-        self._ends.append(self._bytes)
-        if len(self._entries) > 2 * self._limits.window_events or (
-            self._bytes - self._ends[0] > 2 * self._limits.window_bytes
-        ):
+        entry = Entry(seq=seq, at=at, event=event)
+        entries, ends = self._entries, self._ends
+        entries.append(entry)
+        size = self._bytes = self._bytes + size_bytes + _EVENT_BYTES
+        ends.append(size)
+        if len(entries) > 2 * self._window_events or size - ends[0] > 2 * self._window_bytes:
             self._trim()
-        return seq
+        return entry
 
     def _hand_over(self, state: SessionState | None) -> Commit:
+        if self._handed:
+            self._learn_durable()  # and let go of what was written
         entries = self._entries[self._unsaved - self._base :]
         merged = merge(entries, self._limits.merge_bytes) if len(entries) > 1 else tuple(entries)
         try:
@@ -280,9 +303,12 @@ class Log:
         if self.view.terminal is not None:
             self.is_ended = True
         if self._idle:
-            idle, self._idle = self._idle, []
-            for reader in idle:
-                reader.wake_up()
+            self._wake_idle()
+
+    def _wake_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.wake_up()
 
     def _trim(self) -> None:
         """Forget what is older than the window, seen and durable; else producers have to wait."""
@@ -372,6 +398,22 @@ class Log:
         bound = (self._ends[start - 1] if start else 0) + max_bytes
         stop = min(stop, max(start + 1, bisect_right(self._ends, bound, start, stop)))
         return merge(self._entries[start:stop], self._limits.merge_bytes)
+
+    def take_newest(self, after_seq: int) -> Entry | None:
+        """Give a reader the newest entry, if that is the only one after its cursor, as taken.
+
+        It is what `window` and `moved` do together, for the one case in which each delta comes
+        alone.
+        """
+        visible = self.visible
+        if after_seq + 1 != visible:
+            return None
+        index = visible - self._base
+        if visible > self._floor:
+            self._floor, self._floor_bytes = visible, self._ends[index]
+            if self.is_full:
+                self._measure()
+        return self._entries[index]
 
     def arm(self, reader: Subscription) -> None:
         """Have an idle reader woken by the next entry."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from engine.events import Delta, Part
 
 if TYPE_CHECKING:
@@ -30,6 +28,7 @@ class Outlet:
     """
 
     __slots__ = (
+        "_clock",
         "_is_due",
         "_last_at",
         "_log",
@@ -50,6 +49,7 @@ class Outlet:
         self.stop: Stop | None = None
         """The accepted cancel, if there is one: what comes after it is counted and dropped."""
         self._log = log
+        self._clock = log.clock
         self._rollup = rollup
         self._window_s = limits.rollup_s
         self._rollup_bytes = limits.rollup_bytes
@@ -71,10 +71,12 @@ class Outlet:
             return
         self.tokens += tokens
         if not self._pieces:
-            now = trio.current_time()
+            now = self._clock()
             if now - self._last_at >= self._window_s:
                 self._last_at = now
-                self._log.append(Delta(part=self.part, text=text, tokens=self.tokens), len(text))
+                self._log.append(
+                    Delta(part=self.part, text=text, tokens=self.tokens), len(text), now
+                )
                 return
         self._pieces.append(text)
         self._size += len(text)
@@ -90,8 +92,8 @@ class Outlet:
             text = "".join(self._pieces)
             self._pieces.clear()
             self._size = 0
-            self._last_at = trio.current_time()
-            self._log.append(Delta(part=self.part, text=text, tokens=self.tokens), len(text))
+            now = self._last_at = self._clock()
+            self._log.append(Delta(part=self.part, text=text, tokens=self.tokens), len(text), now)
 
     def close(self, stop: Stop | None = None) -> None:
         """Number what has gathered, and count and drop what comes after an accepted cancel."""

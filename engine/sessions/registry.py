@@ -44,11 +44,12 @@ class Registry:
         self._attachments: dict[str, Attachment] = {}
         self._logs: WeakValueDictionary[str, Log] = WeakValueDictionary()
         self._lag = DelayLine(limits.journal_lag_s / 2)
+        self._trio_now = trio.lowlevel.current_clock().current_time
         self._clock_offset = unix_now() - trio.current_time()
 
     def now(self) -> float:
         """Give Unix time in seconds, on trio's clock, so that a virtual clock moves it too."""
-        return trio.current_time() + self._clock_offset
+        return self._trio_now() + self._clock_offset
 
     # ---- finding ---------------------------------------------------------------------------------
 

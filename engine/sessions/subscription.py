@@ -114,6 +114,13 @@ class Subscription:
         log.moved(self.cursor)
         return entries
 
+    def take_newest(self) -> Entry | None:
+        """Take the newest entry, if it is all that waits; None, and nothing is taken, if not."""
+        entry = self._log.take_newest(self.cursor)
+        if entry is not None:
+            self.cursor = entry.seq
+        return entry
+
     async def take(self, max_bytes: int = BATCH_BYTES) -> Batch:
         """Take what follows the cursor, from the journal where it has left the window.
 
@@ -168,13 +175,17 @@ class Subscription:
 
     # ---- being woken -----------------------------------------------------------------------------
 
-    def arm(self) -> None:
-        """Ask for one call of `wake` with the next entry.
+    def arm(self) -> bool:
+        """Ask for one call of `wake` with the next entry; False: the session has ended.
 
         Only when there is nothing to take (`has_more` is false): look and leap, with no checkpoint
         between the two.
         """
-        self._log.arm(self)
+        log = self._log
+        if log.is_ended:
+            return False
+        log.arm(self)
+        return True
 
     def wake_up(self) -> None:
         """Wake the reader; for the log."""

@@ -287,10 +287,49 @@ async def test_deltas_are_handed_to_the_journal_merged_after_the_lag(
         for letter in "abc":
             log.append(delta(letter), 1)
         assert await journal.read("s", 0) == ()
-        await trio.sleep(0.03)
+        await trio.sleep(0.031)
         (entry,) = await journal.read("s", 0)
         assert (entry.first_seq, entry.seq) == (1, 3)
         nursery.cancel_scope.cancel()
+
+
+async def test_the_newest_entry_is_taken_alone_only_where_nothing_else_waits() -> None:
+    """`take_newest` gives what `take_nowait` would, or nothing, and moves nothing then."""
+    log = await open_log(MemoryJournal(Limits()), Limits(window_events=2))
+    reader = Subscription(log)
+    assert reader.take_newest() is None
+    log.append(delta("a"), 1)
+    newest = reader.take_newest()
+    assert newest is not None
+    assert (newest.seq, reader.cursor, reader.has_more) == (1, 1, False)
+    log.append(delta("b"), 1)
+    log.append(delta("c"), 1)
+    assert reader.take_newest() is None
+    assert reader.cursor == 1
+    assert log.is_full
+    assert text_of(reader.take_nowait()) == "bc"
+    assert not log.is_full
+
+
+async def test_taking_the_newest_entry_gives_producers_room() -> None:
+    """The fastest reader's cursor moves whichever way it takes."""
+    log = await open_log(MemoryJournal(Limits()), Limits(window_events=1))
+    reader = Subscription(log)
+    log.append(delta("a"), 1)
+    assert log.is_full
+    assert reader.take_newest() is not None
+    assert not log.is_full
+
+
+async def test_what_is_durable_is_let_go_of() -> None:
+    """A log that is read at its pace holds no promise of a write that was kept long ago."""
+    journal = SlowJournal(Limits())
+    log = await open_log(journal, Limits())
+    for number in range(100):
+        log.append(delta("a"), 1)
+        journal.commits[number].event.set()
+    assert log.statistics().durable == 99
+    assert len(log._handed) == 1
 
 
 async def test_a_cancelled_receive_loses_nothing(autojump_clock: trio.testing.MockClock) -> None:
