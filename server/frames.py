@@ -7,11 +7,17 @@ a hundred readers of one session cost one framing. A server's frames are not mas
 
 from __future__ import annotations
 
+from struct import Struct
+
 CLOSE_OPCODE = 0x88
 """The first byte of a close frame: FIN and opcode 8. Nothing may follow that frame."""
 
 PING = b"\x89\x00"
 """A ping without a payload: the pong proves that the peer lives, not which ping it answers."""
+
+
+_MIDDLE = Struct("!BBH").pack
+_LONG = Struct("!BBQ").pack
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -78,5 +84,5 @@ def _frame(head: int, payload: bytes) -> bytes:
     if size < 126:
         return bytes((head, size)) + payload
     if size < 65536:
-        return bytes((head, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((head, 127)) + size.to_bytes(8, "big") + payload
+        return _MIDDLE(head, 126, size) + payload
+    return _LONG(head, 127, size) + payload

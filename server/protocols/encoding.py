@@ -1,12 +1,14 @@
 """From an entry of a log to the bytes of one message: a codec's fields and the common ones.
 
-The one rule: one entry becomes one message, and an entry that several readers get is encoded once.
-Pure but for its caches. Must not import trio or Quart.
+The one rule: one entry becomes one message, and an entry that several readers get at once is
+encoded (and framed) once for all of them. Pure but for its caches. Must not import trio or Quart.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -14,9 +16,6 @@ from engine import JSON, AntiphonError, Delta, Entry, InvalidRequest, Part, Sess
 from server.protocols.interface import Codec, Story
 
 _encode = msgspec.json.Encoder().encode
-
-_KEPT = 8
-"""Messages that are kept for further readers of the same session."""
 
 
 def to_json(value: object) -> bytes:
@@ -46,6 +45,29 @@ def tell(record: SessionRecord) -> Story:
     )
 
 
+class Shared:
+    """One form of a session's entries, made once for all readers that want it at the same moment.
+
+    Idle readers ask for the newest entry one after the other, in the numbering step itself, so one
+    entry is all that has to be kept. Readers that lag get entries of their own.
+    """
+
+    __slots__ = ("_data", "_encoder", "_entry", "_form")
+
+    def __init__(self, encoder: Encoder, form: Form) -> None:
+        self._encoder = encoder
+        self._form = form
+        self._entry: Entry | None = None
+        self._data = b""
+
+    def __call__(self, entry: Entry) -> bytes:
+        """Give the entry in this form."""
+        if entry is not self._entry:
+            self._data = self._form(self._encoder, entry)
+            self._entry = entry
+        return self._data
+
+
 class Encoder:
     """Encodes one session's entries, for all its readers.
 
@@ -53,6 +75,8 @@ class Encoder:
         codec: the session's protocol.
         story: the session.
     """
+
+    __slots__ = ("__weakref__", "_chunks", "_codec", "_common", "_shared", "_story", "_tail")
 
     def __init__(self, codec: Codec, story: Story) -> None:
         self._codec = codec
@@ -62,8 +86,8 @@ class Encoder:
             common["request_id"] = story.request_id
         self._common = common
         self._tail = b"," + to_json(common)[1:-1] + b',"seq":'
-        self._chunks: dict[str, tuple[Part, bytes, bytes, bytes | None, bytes | None]] = {}
-        self._recent: dict[int, tuple[Entry, bytes]] = {}
+        self._chunks: dict[str, tuple[Part, bytes, bytes | None, bytes | None]] = {}
+        self._shared: dict[Form, Shared] = {}
 
     @property
     def epoch(self) -> str:
@@ -77,18 +101,17 @@ class Encoder:
 
     def encode(self, entry: Entry) -> bytes:
         """Give the message of an entry, as UTF-8 JSON."""
-        recent = self._recent.get(entry.seq)
-        if recent is not None and recent[0] is entry:
-            return recent[1]
         event = entry.event
         if type(event) is Delta and entry.seq > 1 and not entry.cuts:
-            message = self._delta(event, entry)
-        else:
-            message = to_json(self.fields(entry))
-        if len(self._recent) >= _KEPT:
-            del self._recent[next(iter(self._recent))]
-        self._recent[entry.seq] = (entry, message)
-        return message
+            return self._delta(event, entry)
+        return to_json(self.fields(entry))
+
+    def shared(self, form: Form) -> Shared:
+        """Give what makes a form of an entry, the same one to all readers that want this form."""
+        shared = self._shared.get(form)
+        if shared is None:
+            shared = self._shared[form] = Shared(self, form)
+        return shared
 
     def fields(self, entry: Entry) -> JSON:
         """Give the message of an entry as a JSON object."""
@@ -106,15 +129,19 @@ class Encoder:
         known = self._chunks.get(part.id)
         if known is None or known[0] is not part:
             known = self._learn(part)
-        _, head, text, tokens, timestamp = known
-        message = head + text + to_json(event.text)
+        _, head, tokens, timestamp = known
+        text = to_json(event.text)
+        if tokens is not None and timestamp is not None:  # in one step
+            return b"%b%b%b%d%b%d%b%d}" % (
+                head, text, tokens, event.tokens, timestamp, entry.at, self._tail, entry.seq
+            )  # fmt: skip
         if tokens is not None:
-            message += tokens + b"%d" % event.tokens
+            text += tokens + b"%d" % event.tokens
         if timestamp is not None:
-            message += timestamp + b"%d" % entry.at
-        return message + self._tail + b"%d}" % entry.seq
+            text += timestamp + b"%d" % entry.at
+        return b"%b%b%b%d}" % (head, text, self._tail, entry.seq)
 
-    def _learn(self, part: Part) -> tuple[Part, bytes, bytes, bytes | None, bytes | None]:
+    def _learn(self, part: Part) -> tuple[Part, bytes, bytes | None, bytes | None]:
         chunk = self._codec.chunk(part, self._story)
 
         def key(name: str | None) -> bytes | None:
@@ -122,13 +149,16 @@ class Encoder:
 
         known = (
             part,
-            to_json(chunk.static)[:-1],
-            key(chunk.text) or b"",
+            to_json(chunk.static)[:-1] + (key(chunk.text) or b""),
             key(chunk.tokens),
             key(chunk.timestamp),
         )
         self._chunks[part.id] = known
         return known
+
+
+Form: TypeAlias = Callable[[Encoder, Entry], bytes]
+"""Makes of an entry what leaves: a WebSocket's frame, say, or an SSE event."""
 
 
 def refusal(

@@ -124,8 +124,7 @@ class EventStream:
         self._wire: Wire | None = scope.get("extensions", {}).get(WIRE)
         self._encoder = encoder = hub.encoder(record)
         self._feed = Feed(
-            lambda entry: entry_event(encoder, entry),
-            lambda gap: gap_event(encoder, record.session_id, gap),
+            encoder.shared(entry_event), lambda gap: gap_event(encoder, record.session_id, gap)
         )
         self._gaps: list[bytes] = []
         self._wake: Callable[[Feed], None] | None = None
@@ -183,6 +182,9 @@ class EventStream:
 
     async def _write(self, wire: Wire) -> None:
         """Write to the wire until the session has ended, the server stops or the reader stalls."""
+        feed, encoder = self._feed, self._encoder
+        feed.encode = encoder.shared(entry_chunk)
+        feed.encode_gap = lambda gap: chunk(gap_event(encoder, self.record.session_id, gap))
         async with trio.open_nursery() as nursery:
             scope = nursery.cancel_scope
             writer = Writer(
@@ -195,7 +197,7 @@ class EventStream:
             self._wake = writer.wake
             nursery.start_soon(_write_all, writer, scope)
             nursery.start_soon(_keep_alive, writer)
-            writer.follow(self._feed)
+            writer.follow(feed)
             await self._hub.draining.wait()
             writer.say(self._draining_event())
             await self._hub.stopped.wait()
@@ -251,6 +253,11 @@ def entry_event(encoder: Encoder, entry: Entry) -> bytes:
     return _event(
         encoder, encoder.encode(entry), b"id: %b:%d\n" % (encoder.epoch.encode(), entry.seq)
     )
+
+
+def entry_chunk(encoder: Encoder, entry: Entry) -> bytes:
+    """Give an entry's event as the wire takes it."""
+    return chunk(entry_event(encoder, entry))
 
 
 def gap_event(encoder: Encoder, session_id: str, gap: Gap) -> bytes:

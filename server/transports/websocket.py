@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ import trio
 from engine import (
     JSON,
     AntiphonError,
+    Entry,
     InvalidRequest,
     NotFound,
     Overloaded,
@@ -35,7 +37,7 @@ from server.protocols.control import (
     parse_json,
     request_id_of,
 )
-from server.protocols.encoding import refusal, to_json
+from server.protocols.encoding import Encoder, refusal, to_json
 from server.protocols.interface import Codec, Start
 from server.transports.writer import Feed, Writer
 from server.wire import WIRE, Wire
@@ -131,6 +133,7 @@ class Conversation:
         self._codec = codec
         self._viewer = viewer
         self._max_sessions = max_sessions
+        self._has_wire = wire is not None
         self._feeds: dict[str, Feed] = {}
         self._started: set[str] = set()
         """The sessions that this connection started and that are running."""
@@ -173,6 +176,9 @@ class Conversation:
         for feed in tuple(self._feeds.values()):
             feed.subscription.close()
         self._feeds.clear()
+
+    def _framed(self, message: bytes) -> bytes:
+        return text_frame(message) if self._has_wire else message
 
     async def _send(self, message: bytes) -> None:
         await self._socket.send(message.decode())
@@ -252,13 +258,16 @@ class Conversation:
         """Read a session from now on; a second subscription takes the place of the first."""
         session_id = record.session_id
         encoder = self._hub.encoder(record)
-        feed = Feed(encoder.encode, lambda gap: to_json(gap_json(session_id, gap)))
+        feed = Feed(
+            encoder.shared(_entry_frame) if self._has_wire else encoder.encode,
+            lambda gap: self._framed(to_json(gap_json(session_id, gap))),
+        )
         feed.subscription = await self._engine.subscribe(
             session_id,
             after=after,
             viewer=self._viewer,
-            wake=lambda _: self._writer.wake(feed),
-            on_gap=lambda gap: self._writer.say(feed.encode_gap(gap)),
+            wake=partial(self._writer.wake, feed),
+            on_gap=lambda gap: self._writer.say(to_json(gap_json(session_id, gap))),
         )
         before = self._feeds.pop(session_id, None)
         if before is not None:
@@ -321,3 +330,7 @@ class Conversation:
             del self._feeds[session_id]
         self._started.discard(session_id)
         feed.subscription.close()
+
+
+def _entry_frame(encoder: Encoder, entry: Entry) -> bytes:
+    return text_frame(encoder.encode(entry))

@@ -10,7 +10,7 @@ share it. Must not import Quart.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -27,8 +27,9 @@ class Feed:
     """One session on this connection.
 
     Args:
-        encode: gives the message of an entry.
-        encode_gap: gives the message of a gap.
+        encode: gives the frame of an entry: what the wire takes whole, or, where there is no wire,
+            the message.
+        encode_gap: gives the frame of a gap.
     """
 
     __slots__ = ("deficit", "encode", "encode_gap", "is_ready", "subscription")
@@ -49,7 +50,7 @@ class Writer:
     Args:
         send: the public way, one message at a time; None where there is a wire for certain.
         wire: the fast way, where the server offers it.
-        frame: makes a message into what the wire takes whole.
+        frame: makes an answer into what the wire takes whole. Feeds make their own frames.
         max_control: answers that may wait; see `wait_room`.
         on_end: told when a feed's terminal message was written.
     """
@@ -70,7 +71,7 @@ class Writer:
         self._on_end = on_end
         self._control: deque[bytes] = deque()
         self._ready: deque[Feed] = deque()
-        self._held: list[bytes] = []  # messages taken from a log that the wire had no room for
+        self._held: Sequence[bytes] = ()  # frames taken from a log that the wire had no room for
         self._is_busy = False
         self._work = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
@@ -80,8 +81,10 @@ class Writer:
     def say(self, message: bytes) -> None:
         """Send an answer ahead of all data."""
         wire = self._wire
-        if wire is not None and self._is_idle and wire.write_frames([self._frame(message)]):
-            return
+        if wire is not None:
+            message = self._frame(message)
+            if self._is_idle and wire.write_frames((message,)):
+                return
         self._control.append(message)
         self._work.unpark()
 
@@ -94,21 +97,30 @@ class Writer:
         """Send what a feed has now and what will come."""
         self._queue(feed)
 
-    def wake(self, feed: Feed) -> None:
+    def wake(self, feed: Feed, _: Subscription | None = None) -> None:
         """Take what an idle feed has, from the numbering step; a plain function."""
-        if not self._is_idle or self._wire is None or feed.subscription.is_behind:
+        if (
+            self._is_busy
+            or self._ready
+            or self._held
+            or self._control
+            or self._wire is None
+            or feed.subscription.is_behind
+        ):
             self._queue(feed)
             return
-        encode, frame = feed.encode, self._frame
-        messages = [encode(entry) for entry in feed.subscription.take_nowait()]
-        if self._wire.write_frames([frame(message) for message in messages]):
-            if feed.subscription.is_ended:
-                self._on_end(feed)
-            else:
-                feed.subscription.arm()
+        subscription = feed.subscription
+        newest = subscription.take_newest()
+        frames: Sequence[bytes]
+        if newest is not None:  # each delta comes alone
+            frames = (feed.encode(newest),)
         else:
-            self._held = messages
+            frames = [feed.encode(entry) for entry in subscription.take_nowait()]
+        if not self._wire.write_frames(frames):
+            self._held = frames
             self._queue(feed)
+        elif not subscription.arm():
+            self._on_end(feed)
 
     async def wait_written(self) -> None:
         """Wait until everything that there is to write was handed to the connection."""
@@ -141,13 +153,13 @@ class Writer:
 
     async def _turn(self) -> bool:
         if self._held:
-            messages, self._held = self._held, []
-            return await self._send(messages)
+            frames, self._held = self._held, ()
+            return await self._send(frames)
         if self._control:
-            messages = list(self._control)
+            frames = list(self._control)
             self._control.clear()
             self._room.unpark_all()
-            return await self._send(messages)
+            return await self._send(frames)
         feed = self._ready.popleft()
         feed.is_ready = False
         feed.deficit += QUANTUM_BYTES
@@ -156,23 +168,22 @@ class Writer:
             return True
         feed.deficit = max(feed.deficit, QUANTUM_BYTES)
         batch = await feed.subscription.take(feed.deficit)
-        messages = [
+        frames = [
             feed.encode_gap(item) if isinstance(item, Gap) else feed.encode(item) for item in batch
         ]
-        feed.deficit -= sum(map(len, messages))
-        if messages and not await self._send(messages):
+        feed.deficit -= sum(map(len, frames))
+        if frames and not await self._send(frames):
             return False
         self._after(feed)
         return True
 
     def _after(self, feed: Feed) -> None:
-        if feed.subscription.is_ended:
-            self._on_end(feed)
-        elif feed.subscription.has_more:
+        if feed.subscription.has_more:
             self._queue(feed)
-        else:
-            feed.deficit = 0
-            feed.subscription.arm()
+            return
+        feed.deficit = 0
+        if not feed.subscription.arm():
+            self._on_end(feed)
 
     def _queue(self, feed: Feed) -> None:
         if not feed.is_ready:
@@ -186,14 +197,13 @@ class Writer:
             self._ready.remove(feed)
             feed.is_ready = False
 
-    async def _send(self, messages: list[bytes]) -> bool:
+    async def _send(self, frames: Sequence[bytes]) -> bool:
         if self._wire is None:
             assert self._send_public is not None, "a writer needs a way out"
-            for message in messages:
+            for message in frames:
                 await self._send_public(message)
                 await trio.lowlevel.checkpoint()  # a closed connection's send has none
             return True
-        frames = [self._frame(message) for message in messages]
         while not self._wire.write_frames(frames):
             if not await self._wire.room():
                 return False

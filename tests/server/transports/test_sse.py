@@ -95,7 +95,7 @@ async def test_idle_reader_is_written_to_from_the_numbering_step(
         wire = Taking(send, nursery.start_soon, lambda: None, lambda: None)
         ended = trio.Event()
         writer = Writer(None, wire, frame=chunk, max_control=1, on_end=lambda _: ended.set())
-        feed = Feed(lambda entry: b"%d" % entry.seq, lambda gap: b"gap")
+        feed = Feed(lambda entry: chunk(b"%d" % entry.seq), lambda gap: chunk(b"gap"))
         feed.subscription = await engine.subscribe(
             session.session_id, wake=lambda _: writer.wake(feed)
         )
