@@ -92,6 +92,18 @@ from engine.sessions.run import Run
 from engine.sessions.session import Session, matches
 from engine.sessions.subscription import Gap, Subscription
 from engine.sessions.view import PartView, View
+from engine.telemetry import (
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    PartEnded,
+    PartStarted,
+    Report,
+    SessionEnded,
+    SessionStarted,
+    Telemetry,
+    Undelivered,
+)
 
 __all__ = [
     # exhibitions
@@ -114,6 +126,17 @@ __all__ = [
     "Observation",
     "SessionObservation",
     "PartObservation",
+    # telemetry
+    "Telemetry",
+    "Report",
+    "SessionStarted",
+    "SessionEnded",
+    "PartStarted",
+    "PartEnded",
+    "AttemptStarted",
+    "CallStarted",
+    "CallEnded",
+    "Undelivered",
     "Session",
     "matches",
     "SessionRecord",

@@ -34,8 +34,8 @@ from engine.errors import (
     NotFound,
     ShuttingDown,
 )
-from engine.events import JSON, CancelReason
-from engine.journal.interface import Epoch, Journal, SessionRecord
+from engine.events import JSON, CancelReason, Failed
+from engine.journal.interface import ENDED, Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
 from engine.observing import Observation, observe
@@ -50,6 +50,7 @@ from engine.sessions.session import Session
 from engine.sessions.slots import Slots
 from engine.sessions.view import View
 from engine.supervision import Backoff, ChildSpec, Supervisor, open_supervisor
+from engine.telemetry import SessionEnded, SessionStarted, Undelivered
 
 if TYPE_CHECKING:
     from engine.pipelines.interface import AnyPipeline
@@ -253,6 +254,7 @@ class Engine(Registry):
             rollup=self._rollup,
             random=self._random,
             work=work,
+            telemetry=self.telemetry,
         )
         self.sessions[record.session_id] = session
         self._logs[record.session_id] = session.log
@@ -272,9 +274,11 @@ class Engine(Registry):
                 session.record.deadline_at - self._clock_offset,
                 lambda: session.cancel("deadline", "the session's deadline has passed"),
             )
+        self._tell_started(session)
         try:
             await session.run()
         finally:
+            self._tell_ended(session)
             if deadline is not None:
                 deadline.cancel()
             attachment = self._attachments.pop(session.session_id, None)
@@ -282,6 +286,56 @@ class Engine(Registry):
                 attachment.joined()
             self.sessions.pop(session.session_id, None)
             self._slots.give_back(session.record.owner)
+
+    def _tell_started(self, session: Session) -> None:
+        if not self.telemetry.is_on:
+            return
+        record = session.record
+        self.telemetry.tell(
+            SessionStarted(
+                session_id=record.session_id,
+                protocol=record.protocol,
+                request_id=record.request_id,
+                is_detached=record.detached,
+                is_recovered=len(record.epochs) > 1,
+                at=self.now(),
+            )
+        )
+
+    def _tell_ended(self, session: Session) -> None:
+        if not self.telemetry.is_on:
+            return
+        record, log, terminal = session.record, session.log, session.log.view.terminal
+        stop = session.stop
+        reason: str = stop.reason if stop is not None else ""
+        if isinstance(terminal, Failed):
+            reason = terminal.code
+        self.telemetry.tell(
+            SessionEnded(
+                session_id=record.session_id,
+                protocol=record.protocol,
+                state=session.state if session.state in ENDED else "set_aside",  # type: ignore[arg-type]
+                reason=reason,
+                at=self.now(),
+                duration_s=trio.current_time() - session.started_at,
+                usage=session.usage.total,
+                receipt=stop.receipt() if stop is not None else None,
+                open_upstreams=session.open_upstreams,
+            )
+        )
+        if log.untaken_tokens():  # a reader that is slow, or on its way back, may still take it
+            self.wheel.call_at(
+                trio.current_time() + self.limits.grace_s, lambda: self._tell_undelivered(session)
+            )
+
+    def _tell_undelivered(self, session: Session) -> None:
+        tokens = session.log.untaken_tokens()
+        if tokens:
+            self.telemetry.tell(
+                Undelivered(
+                    session_id=session.session_id, protocol=session.record.protocol, tokens=tokens
+                )
+            )
 
     # ---- looking ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from engine.providers.interface import (
 from engine.sessions.outcomes import Answer, PartLost, is_worth_another_attempt
 from engine.sessions.outlet import Outlet
 from engine.supervision.policy import Backoff
+from engine.telemetry import CallEnded, CallStarted, Outcome
 
 if TYPE_CHECKING:
     from engine.journal.interface import Commit
@@ -126,6 +127,9 @@ class _Attempt:
         if session.budget.limit is not None:
             request = msgspec.structs.replace(request, max_tokens=reservation.output_tokens)
         started_at = trio.current_time()
+        call = self._tell_started(request) if session.telemetry.is_on else 0
+        self._outcome: Outcome = "interrupted"
+        self._code: str | None = None
         try:
             opened = session.note_opened(self.part)
             await trio.lowlevel.checkpoint_if_cancelled()  # no call is made after a cancel
@@ -140,6 +144,10 @@ class _Attempt:
                 raise ProviderBadOutput(f"{self._provider.name} ended without a finish reason")
             if self._outlet is not None:
                 self._outlet.flush()
+            self._outcome = "completed"
+        except AntiphonError as error:
+            self._outcome, self._code = "failed", error.code
+            raise
         finally:
             usage = self._usage or Usage(
                 input_tokens=input_tokens, output_tokens=self._tokens, estimated=True
@@ -148,6 +156,8 @@ class _Attempt:
             session.usage.add(self.part.id, self.part.target, usage)
             if self._outlet is not None:
                 session.close_outlet(self._outlet)
+            if session.telemetry.is_on:
+                self._tell_ended(call, usage, started_at)
         now = trio.current_time()
         return Answer(
             part=self.part,
@@ -160,6 +170,50 @@ class _Attempt:
             first_token_s=None if self._first_at is None else self._first_at - started_at,
             total_s=now - started_at,
         )
+
+    def _tell_started(self, request: GenerationRequest) -> int:
+        telemetry = self._session.telemetry
+        call = telemetry.new_call()
+        telemetry.tell(
+            CallStarted(
+                call=call,
+                session_id=self._session.session_id,
+                part_id=self.part.id,
+                attempt=self.part.attempt,
+                provider=self._provider.name,
+                model=request.model,
+                max_tokens=request.max_tokens,
+                temperature=request.temperature,
+                at=self._session.log.now(),
+            )
+        )
+        return call
+
+    def _tell_ended(self, call: int, usage: Usage, started_at: float) -> None:
+        now = trio.current_time()
+        stopped = self._session.stop is not None or self._is_part_stopped
+        outcome = "cancelled" if self._outcome == "interrupted" and stopped else self._outcome
+        self._session.telemetry.tell(
+            CallEnded(
+                call=call,
+                session_id=self._session.session_id,
+                part_id=self.part.id,
+                provider=self.part.provider or self._provider.name,
+                model=self.part.model or self._request.model,
+                outcome=outcome,
+                code=self._code,
+                finish=self._finish,
+                usage=usage,
+                first_token_s=None if self._first_at is None else self._first_at - started_at,
+                duration_s=now - started_at,
+                at=self._session.log.now(),
+            )
+        )
+
+    @property
+    def _is_part_stopped(self) -> bool:
+        running = self._session.parts.get(self.part.id)
+        return running is not None and running.stop is not None
 
     async def _take(self, delta: Delta, opened: Commit | None) -> None:
         text = delta.text

@@ -27,6 +27,7 @@ from engine.events import Attempt, Delta, Entry, Event, Item, Part, Progress, Re
 from engine.journal.interface import Batch, Commit, Journal, SessionState
 from engine.merging import merge
 from engine.sessions.view import View
+from engine.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from engine.limits import Limits
@@ -51,6 +52,7 @@ class Log:
         save_later: has a function called after the journal's lag.
         view: the fold of the entries up to `after_seq`.
         is_bounded: whether producers wait for the fastest reader (an attached session).
+        telemetry: where it counts what it merges for lagging readers.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Log:
         save_later: Callable[[Callable[[], None]], None],
         view: View | None = None,
         is_bounded: bool = True,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.session_id = session_id
         self.epoch = epoch
@@ -78,6 +81,7 @@ class Log:
         self.failure: JournalFailed | None = None
         self.clock = clock
         self.readers: set[Subscription] = set()
+        self._telemetry = telemetry or Telemetry()
         self._limits = limits
         self._window_events = limits.window_events
         self._window_bytes = limits.window_bytes
@@ -397,7 +401,9 @@ class Log:
             return (self._entries[start],)
         bound = (self._ends[start - 1] if start else 0) + max_bytes
         stop = min(stop, max(start + 1, bisect_right(self._ends, bound, start, stop)))
-        return merge(self._entries[start:stop], self._limits.merge_bytes)
+        merged = merge(self._entries[start:stop], self._limits.merge_bytes)
+        self._telemetry.merged_messages += stop - start - len(merged)
+        return merged
 
     def take_newest(self, after_seq: int) -> Entry | None:
         """Give a reader the newest entry, if that is the only one after its cursor, as taken.
@@ -433,6 +439,23 @@ class Log:
                 self._floor_bytes = self._ends[index]
             if self.is_full:
                 self._measure()
+
+    def untaken_tokens(self) -> int:
+        """Give how many tokens of text no reader has taken.
+
+        Exact while the fastest reader is within the window; behind it, what it took of a part
+        that still goes on counts as well.
+        """
+        if self._floor >= self.visible:
+            return 0
+        seen: dict[tuple[str, int], int] = {}
+        last: dict[tuple[str, int], int] = {}
+        for entry in self._entries:
+            event = entry.event
+            if isinstance(event, Delta):
+                found = seen if entry.seq <= self._floor else last
+                found[event.part.id, event.part.attempt] = event.tokens
+        return sum(tokens - seen.get(key, 0) for key, tokens in last.items())
 
     def unbind(self) -> None:
         """Let producers run ahead of all readers from now on (the session is detached)."""

@@ -25,6 +25,7 @@ from engine.sessions.recovery import fold
 from engine.sessions.session import Session
 from engine.sessions.subscription import Gap, Subscription
 from engine.sessions.view import View
+from engine.telemetry import Telemetry
 
 
 class Registry:
@@ -41,6 +42,8 @@ class Registry:
         self.limits = limits
         self.sessions: dict[str, Session] = {}
         """The sessions at work, by id."""
+        self.telemetry = Telemetry()
+        """Tells whoever measures the engine what its sessions do."""
         self._attachments: dict[str, Attachment] = {}
         self._logs: WeakValueDictionary[str, Log] = WeakValueDictionary()
         self._lag = DelayLine(limits.journal_lag_s / 2)
@@ -195,4 +198,5 @@ class Registry:
             save_later=self._lag.call,
             view=view,
             is_bounded=is_bounded,
+            telemetry=self.telemetry,
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import trio
 
+from engine.errors import AntiphonError
 from engine.events import (
     JSON,
     AttemptReason,
@@ -34,6 +35,7 @@ from engine.sessions.outcomes import Answer, PartCut
 from engine.sessions.selecting import Pause
 from engine.sessions.session import RunningPart, Session
 from engine.sessions.view import View
+from engine.telemetry import Outcome, PartEnded, PartStarted
 
 if TYPE_CHECKING:
     from engine.limits import Limits
@@ -366,14 +368,21 @@ class Run:
             yield outer
             return
         running = session.parts[part.id] = RunningPart(part)
+        self._tell_started(part)
+        outcome: Outcome = "interrupted"
         try:
             with running.scope:
                 if session.is_cut(part):
                     session.stop_part(running)
                     await trio.lowlevel.checkpoint_if_cancelled()
                 yield running
+                outcome = "completed"
+        except AntiphonError:
+            outcome = "failed"
+            raise
         finally:
             del session.parts[part.id]
+            self._tell_ended(running, outcome)
         if running.stop is not None:  # also where the work was done in the very same step
             newest, partial = session.log.latest(running.part)
             await self.emit(
@@ -385,3 +394,30 @@ class Run:
                 )
             )
             raise PartCut(running.part)
+
+    def _tell_started(self, part: Part) -> None:
+        session = self._session
+        if session.telemetry.is_on:
+            session.telemetry.tell(
+                PartStarted(
+                    session_id=session.session_id,
+                    part_id=part.id,
+                    target=part.target,
+                    phase=part.phase,
+                    at=session.log.now(),
+                )
+            )
+
+    def _tell_ended(self, running: RunningPart, outcome: Outcome) -> None:
+        session, stop = self._session, running.stop
+        if session.telemetry.is_on:
+            session.telemetry.tell(
+                PartEnded(
+                    session_id=session.session_id,
+                    part_id=running.part.id,
+                    phase=running.part.phase,
+                    outcome=outcome if stop is None else "cancelled",
+                    tokens_after_cancel=stop.tokens if stop is not None else 0,
+                    at=session.log.now(),
+                )
+            )

@@ -42,6 +42,7 @@ from engine.sessions.selecting import Pause
 from engine.sessions.states import ENDED, advance, step_of
 from engine.sessions.stopping import Stop
 from engine.sessions.usage import UsageBook
+from engine.telemetry import AttemptStarted, Telemetry
 
 if TYPE_CHECKING:
     from engine.limits import Limits
@@ -76,6 +77,7 @@ class Session:
         rollup: the timer of all outlets.
         random: for the jitter of waits.
         work: what it does.
+        telemetry: who is told of its attempts and calls.
     """
 
     def __init__(
@@ -87,8 +89,10 @@ class Session:
         rollup: DelayLine,
         random: Random,
         work: Work,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.record = record
+        self.telemetry = telemetry or Telemetry()
         self.log = log
         self.limits = limits
         self.random = random
@@ -397,8 +401,22 @@ class Session:
         self, part: Part, reason: AttemptReason, *, code: str | None = None, message: str = ""
     ) -> Part:
         """Declare a part's text void and give the part of the next attempt."""
+        view = self.log.view.parts.get(part.id)
+        void_tokens = view.tokens if view is not None else 0
         part = msgspec.structs.replace(part, attempt=part.attempt + 1)
         await self.emit(Attempt(part=part, reason=reason, code=code, message=message))
+        if self.telemetry.is_on:
+            self.telemetry.tell(
+                AttemptStarted(
+                    session_id=self.session_id,
+                    part_id=part.id,
+                    attempt=part.attempt,
+                    reason=reason,
+                    code=code,
+                    void_tokens=void_tokens,
+                    at=self.log.now(),
+                )
+            )
         return part
 
     def note_opened(self, part: Part) -> Commit | None:
