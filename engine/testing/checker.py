@@ -151,13 +151,17 @@ def _check_moments(name: str, reading: Reading) -> Iterator[Violation]:
         if not isinstance(what, Entry):
             continue
         durable = sight.durable_seq
-        # A journal that has failed cannot hold its own failure: silence would be worse.
-        says_so = isinstance(what.event, Failed) and "journal" in what.event.message
-        if durable is not None and is_milestone(what.event) and durable < what.seq and not says_so:
+        is_late = durable is not None and durable < what.seq
+        if is_late and is_milestone(what.event) and not blames_journal(what.event):
             kind = type(what.event).__name__
             yield _violation("I2", name, f"{kind} {what.seq} was seen, {durable} was durable")
         if isinstance(what.event, TERMINAL) and sight.open_calls:
             yield _violation("I4", name, f"the end was seen with {sight.open_calls} open calls")
+
+
+def blames_journal(event: Event) -> bool:
+    """Whether it is an end that a failed journal cannot hold: silence would be worse."""
+    return isinstance(event, Failed) and "journal" in event.message
 
 
 def _check_end(reader: Reader) -> Iterator[Violation]:
@@ -177,29 +181,46 @@ def _check_end(reader: Reader) -> Iterator[Violation]:
 
 
 def _check_fold(reader: Reader) -> Iterator[Violation]:
-    """I9, I12: what an ending says of a part's text is what its reader holds, not less nor more."""
+    """I9, I12: what an ending says of a part's text is what its reader holds, not less nor more.
+
+    A debt: a part that a crash interrupted, of a session that is then cancelled before the part
+    begins again, is not declared void: its readers may hold more text than the end says. The
+    journal notes such a part by its id, and an `attempt` needs its target as well. Due when notes
+    have it.
+    """
     texts: Fold = {}
     attempts: dict[str, int] = {}
-    for entry in reader.entries:
+    epochs: dict[str, str] = {}
+    for reading, entry in _with_readings(reader):
         event = entry.event
         yield from _check_attempt(reader.name, entry.seq, event, attempts)
         match event:
             case Delta(part=part, text=text):
                 texts[part.id] = texts.get(part.id, "") + text
+                epochs[part.id] = reading.epoch
             case Attempt(part=part):
                 if part.id in texts:  # a part that is not streamed is known by its attempts alone
                     texts[part.id] = ""
+                    epochs[part.id] = reading.epoch
             case PartCompleted(part=part, text=text):
                 if part.id in texts:
                     yield from _compare(reader.name, "I9", part.id, text, texts[part.id])
             case PartCancelled(part=part, partial=partial):
-                yield from _compare(reader.name, "I12", part.id, partial, texts.get(part.id, ""))
+                if epochs.get(part.id, reading.epoch) == reading.epoch:
+                    held = texts.get(part.id, "")
+                    yield from _compare(reader.name, "I12", part.id, partial, held)
             case Cancelled(partial=partials):
-                for key, partial in partials.items():
-                    if key in texts:
-                        yield from _compare(reader.name, "I12", key, partial, texts[key])
-                for key in texts.keys() - partials.keys():
-                    yield from _compare(reader.name, "I12", key, "", texts[key])
+                for key in texts:
+                    if epochs[key] == reading.epoch:
+                        said = partials.get(key, "")
+                        yield from _compare(reader.name, "I12", key, said, texts[key])
+
+
+def _with_readings(reader: Reader) -> Iterator[tuple[Reading, Entry]]:
+    for reading in reader.readings:
+        for sight in reading.sights:
+            if isinstance(sight.what, Entry):
+                yield reading, sight.what
 
 
 def _check_attempt(
@@ -284,7 +305,8 @@ def check_kept(readers: Sequence[Reader], late: Reader) -> list[Violation]:
     found: list[Violation] = []
     for reader in readers if late.is_whole else ():
         for entry in reader.entries:
-            if is_milestone(entry.event) and kept.get(entry.seq) != entry.event:
+            is_kept = kept.get(entry.seq) == entry.event or blames_journal(entry.event)
+            if is_milestone(entry.event) and not is_kept:
                 kind = type(entry.event).__name__
                 found.append(_violation("I2", reader.name, f"{kind} {entry.seq} is gone"))
     return found

@@ -15,7 +15,7 @@ from engine.engine import Engine
 from engine.errors import AntiphonError, JournalFailed
 from engine.events import Entry
 from engine.sessions.subscription import Gap, Subscription
-from engine.testing.checker import Missing, Reader, Reading, Sight
+from engine.testing.checker import Missing, Reader, Reading, Sight, blames_journal
 from engine.testing.workload import ReaderPlan
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Client:
         self._simulation = simulation
         self._place = place
         self._plan = plan
+
+    @property
+    def has_lost_journal(self) -> bool:
+        """Whether it was told that the journal failed: it does not come back after a restart."""
+        return any(blames_journal(entry.event) for entry in self.record.entries)
 
     async def run(self, engine: Engine, session_id: str) -> None:
         """Read until the end, with all the drops of the plan."""

@@ -44,6 +44,8 @@ class FaultyJournal:
         crash_at: the append in which the process "dies"; see `crash`.
         stall_at: the append from which on nothing becomes durable any more and no write returns,
             as on a network disk that has gone away.
+        repeat_every: every n-th batch is passed on twice, as by a client that lost an
+            acknowledgement; 0: none is.
         max_pending: batches on their way above which `wait_room` waits.
         max_pending_bytes: their text above which it waits as well.
     """
@@ -59,6 +61,7 @@ class FaultyJournal:
         fail_count: int = 1,
         crash_at: int | None = None,
         stall_at: int | None = None,
+        repeat_every: int = 0,
         max_pending: int = 1000,
         max_pending_bytes: int = Limits().journal_pending_bytes,
     ) -> None:
@@ -67,6 +70,7 @@ class FaultyJournal:
         self._failing = range(fail_at, fail_at + fail_count) if fail_at else range(0)
         self._crash_at = crash_at
         self._stall_at = stall_at
+        self._repeat_every = repeat_every
         self._max_pending = max_pending
         self._max_pending_bytes = max_pending_bytes
         self._pending: deque[_Write] = deque()
@@ -135,7 +139,13 @@ class FaultyJournal:
         if self.appends == self._crash_at:
             self.crash()
             self._check()
-        write = _Write(self, batch, self._due(), fails=self.appends in self._failing)
+        write = _Write(
+            self,
+            batch,
+            self._due(),
+            fails=self.appends in self._failing,
+            repeats=bool(self._repeat_every) and self.appends % self._repeat_every == 0,
+        )
         self._pending.append(write)
         self._pending_bytes += write.size_bytes
         self._settle()
@@ -282,11 +292,14 @@ class FaultyJournal:
 class _Write:
     """A batch on its way, and its Commit."""
 
-    def __init__(self, journal: FaultyJournal, batch: Batch, due: float, *, fails: bool) -> None:
+    def __init__(
+        self, journal: FaultyJournal, batch: Batch, due: float, *, fails: bool, repeats: bool
+    ) -> None:
         self.due = due
         self.error: JournalFailed | None = JournalFailed("the disk is full") if fails else None
         self.batch = batch
         self.size_bytes = sum(len(getattr(entry.event, "text", "")) for entry in batch.entries)
+        self._repeats = repeats
         self._journal = journal
         self._commit: Commit | None = None
 
@@ -295,6 +308,8 @@ class _Write:
         if self.error is None:
             try:
                 self._commit = inner.append_nowait(self.batch)
+                if self._repeats:
+                    inner.append_nowait(self.batch)
             except JournalFailed as error:
                 self.error = error
 

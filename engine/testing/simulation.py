@@ -21,7 +21,7 @@ import trio
 
 from engine.callers import Options
 from engine.engine import Engine, open_engine
-from engine.errors import JournalFailed, NotFound
+from engine.errors import JournalFailed, NotFound, ShuttingDown
 from engine.events import Entry
 from engine.journal.interface import ENDED, Batch, Commit, Journal, SessionState
 from engine.journal.memory import MemoryJournal
@@ -43,6 +43,7 @@ from engine.testing.faulty_journal import FaultyJournal
 from engine.testing.plan_pipeline import PlanPipeline, Simulated
 from engine.testing.workload import (
     CancelPlan,
+    DrainPlan,
     ReaderPlan,
     SessionPlan,
     Workload,
@@ -51,6 +52,8 @@ from engine.testing.workload import (
 PATIENCE_S = 600.0
 """Virtual seconds after which a run is stuck: no plan needs half of them."""
 
+DRAIN_END_S = 1.0
+"""How long after its grace a drain is over, whoever stalls."""
 SETTLED_S = 2.0
 """After this time every write of every plan is durable."""
 EPOCH_S = 1_700_000_000.0
@@ -67,6 +70,10 @@ class Outcome(msgspec.Struct, kw_only=True):
     """Everything that any reader was given: when, who, what. The same for the same seed."""
     looks: int = 0
     """How often a session's buffers were measured."""
+    drained_s: float | None = None
+    """How long the drain took, if there was one."""
+    refused: int = 0
+    """Late writes of a dead process that the journal refused."""
     appends: int = 0
     """Batches that the journal was handed, where it counts them."""
 
@@ -113,6 +120,7 @@ class Simulation:
         self.durable: dict[int, Reader] = {}
         self.states: dict[int, SessionState] = {}
         self.lives = 1
+        self._late_writes: tuple[Batch, ...] = ()
         self._random = Random(workload.seed)
 
     @property
@@ -144,7 +152,8 @@ class Simulation:
             if isinstance(self.journal, FaultyJournal):
                 self.outcome.appends = self.journal.appends
                 if self.journal.has_crashed:
-                    self.journal = self.journal.survivor()
+                    lost, self.journal = self.journal.lost, self.journal.survivor()
+                    self._late_writes = lost
                     self.lives += 1
                     await self._live(self._next_life)
         if patience.cancelled_caught:
@@ -174,9 +183,24 @@ class Simulation:
         async with trio.open_nursery() as nursery:
             for place, plan in enumerate(self.workload.sessions):
                 nursery.start_soon(self._session, engine, place, plan)
+            if self.workload.drain is not None:
+                nursery.start_soon(self._drain, engine, self.workload.drain)
+
+    async def _drain(self, engine: Engine, plan: DrainPlan) -> None:
+        """Drain, and be killed when that is over, as a process is by its supervisor (I11)."""
+        await trio.sleep(plan.at_s)
+        began = trio.current_time()
+        with trio.move_on_after(plan.grace_s + PATIENCE_S / 10):
+            await engine.drain(plan.grace_s)
+        took_s = self.outcome.drained_s = trio.current_time() - began
+        if took_s > plan.grace_s + DRAIN_END_S:
+            self.violate("I11", f"a drain with a grace of {plan.grace_s:g} s took {took_s:g} s")
+        if isinstance(self.journal, FaultyJournal) and not self.journal.has_crashed:
+            self.journal.crash()
 
     async def _next_life(self, engine: Engine) -> None:
         """Have all clients come back with the cursors that they had."""
+        await self._write_late()
         async with trio.open_nursery() as nursery:
             for place, session_id in self.ids.items():
                 session = engine.sessions.get(session_id)
@@ -184,8 +208,20 @@ class Simulation:
                     self.sessions[place] = session
                     nursery.start_soon(self._watch, session)
                 for client in self.clients[place]:
-                    if not client.is_done:
+                    if not (client.is_done or client.has_lost_journal):
                         nursery.start_soon(client.come_back, engine, session_id)
+
+    async def _write_late(self) -> None:
+        """Have what the dead process had on its way arrive now, after its time (I13)."""
+        for batch in self._late_writes:
+            record = await self.witness.load(batch.session_id)
+            if record is None or record.epochs[-1].name == batch.epoch:
+                continue  # it was not at work any more
+            try:
+                self.witness.append_nowait(batch)
+                self.violate("I13", f"a write of the dead epoch {batch.epoch} was taken")
+            except JournalFailed:
+                self.outcome.refused += 1
 
     def _journal(self) -> Journal:
         if self.workload.journal == "memory":
@@ -194,7 +230,10 @@ class Simulation:
             self.witness,
             delay_s=self.workload.journal_delay_s,
             fail_at=self.workload.fail_at,
+            fail_count=self.workload.fail_count,
             crash_at=self.workload.crash_at,
+            stall_at=self.workload.stall_at,
+            repeat_every=self.workload.repeat_every,
             max_pending_bytes=self.workload.limits.journal_pending_bytes,
         )
 
@@ -218,6 +257,7 @@ class Simulation:
 
     async def _session(self, engine: Engine, place: int, plan: SessionPlan) -> None:
         await trio.sleep(plan.starts_s)
+        was_draining = engine.is_draining
         try:
             session = await engine.start(
                 self.pipeline.name,
@@ -230,6 +270,12 @@ class Simulation:
             )
         except JournalFailed:
             return
+        except ShuttingDown:
+            if not engine.is_draining:
+                self.violate("I11", "a session was refused as if by a drain, without one")
+            return
+        if was_draining:
+            self.violate("I11", f"session {place} was started after the drain began")
         self.sessions[place], self.ids[place] = session, session.session_id
         clients = self.clients[place] = []
         async with trio.open_nursery() as nursery:
@@ -271,12 +317,18 @@ class Simulation:
                 self.durable[place] = await self._read_journal(session)
 
     async def _read_journal(self, session: Session) -> Reader:
-        reading = Reading(after_seq=0, epoch=session.log.epoch, has_ended=True)
+        """Give what is durable, as if a client had been there in each of the session's epochs."""
+        record = await self.witness.load(session.session_id)
+        assert record is not None
+        readings = [Reading(after_seq=epoch.after_seq, epoch=epoch.name) for epoch in record.epochs]
+        readings[-1].has_ended = True
         seq = 0
         while entries := await self.witness.read(session.session_id, seq):
-            reading.sights += [Sight(what=entry, at=entry.at) for entry in entries]
+            for entry in entries:
+                reading = [each for each in readings if each.after_seq < entry.first_seq][-1]
+                reading.sights.append(Sight(what=entry, at=entry.at))
             seq = entries[-1].seq
-        return Reader(name="the journal", readings=[reading])
+        return Reader(name="the journal", readings=readings)
 
     def _check(self) -> None:
         for place, session in self.sessions.items():

@@ -75,6 +75,13 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     token_budget: int | None = None
 
 
+class DrainPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A SIGTERM: when it comes, and how long sessions may still run. Then the process is killed."""
+
+    at_s: float
+    grace_s: float
+
+
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """All of one simulated run."""
 
@@ -84,7 +91,11 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     journal: Literal["memory", "durable"] = "memory"
     journal_delay_s: float = 0.0
     fail_at: int | None = None
+    fail_count: int = 1
     crash_at: int | None = None
+    stall_at: int | None = None
+    repeat_every: int = 0
+    drain: DrainPlan | None = None
 
 
 def make_workload(seed: int, *, faults: bool = True) -> Workload:
@@ -106,6 +117,7 @@ def make_workload(seed: int, *, faults: bool = True) -> Workload:
         journal=journal,
         journal_delay_s=random.choice((0.0, 0.001, 0.02, 0.3)) if is_durable else 0.0,
         fail_at=random.randint(1, 25) if faults and is_durable and random.random() < 0.2 else None,
+        repeat_every=Random(f"repeats {seed}").choice((0, 0, 1, 3)) if is_durable else 0,
     )
 
 
@@ -121,6 +133,48 @@ def _limits(random: Random) -> Limits:
         deadline_s=60.0,
         grace_s=random.choice((0.2, 5.0)),
     )
+
+
+def make_drained_workload(seed: int) -> Workload:
+    """Draw a run that is drained at some moment, while something stalls: disk, upstream or reader.
+
+    Args:
+        seed: decides everything; the sessions are those of `make_workload`.
+    """
+    workload = make_workload(seed, faults=False)
+    random = Random(f"drain {seed}")
+    changes: dict[str, object] = {"journal": "durable", "journal_delay_s": 0.001}
+    match random.choice(("memory", "fine", "slow", "fails", "breaks", "stalls")):
+        case "memory":
+            changes = {"journal": "memory", "journal_delay_s": 0.0, "repeat_every": 0}
+        case "slow":
+            changes["journal_delay_s"] = random.choice((0.3, 3.0))
+        case "fails":
+            changes["fail_at"] = random.randint(1, 20)
+        case "breaks":
+            changes |= {"fail_at": random.randint(1, 20), "fail_count": 1 << 20}
+        case "stalls":
+            changes["stall_at"] = random.randint(1, 20)
+    return msgspec.structs.replace(
+        workload,
+        **changes,
+        sessions=tuple(_with_stalls(random, session) for session in workload.sessions),
+        drain=DrainPlan(at_s=random.random(), grace_s=random.choice((0.0, 0.0, 0.2, 2.0))),
+    )
+
+
+def _with_stalls(random: Random, session: SessionPlan) -> SessionPlan:
+    """Have some of a session's upstreams close late or never in time, and a reader never read."""
+    close_s = random.choice((0.0, 0.0, 0.04, 2.0, 30.0))
+    phases = tuple(
+        msgspec.structs.replace(
+            phase,
+            parts=tuple(msgspec.structs.replace(part, close_s=close_s) for part in phase.parts),
+        )
+        for phase in session.phases
+    )
+    silent = (ReaderPlan(kind="never"),) if random.random() < 0.3 else ()
+    return msgspec.structs.replace(session, phases=phases, readers=(*session.readers, *silent))
 
 
 def _with_tight_bounds(seed: int, limits: Limits) -> Limits:
