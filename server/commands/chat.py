@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 
 import trio
-from rich.columns import Columns
-from rich.console import Console
-from rich.live import Live
-from rich.panel import Panel
-from rich.text import Text
 
 from engine import JSON, AntiphonError
 from server.client import Unreachable
+from server.commands.columns import LiveColumns, title_of
 from server.commands.streaming import (
     CANCELLED,
     DONE,
@@ -28,10 +23,6 @@ from server.commands.streaming import (
     stream,
 )
 from server.settings import Settings
-
-TAIL_CHARS = 800
-"""Of each answer while it is written: what a column of a usual terminal holds."""
-REFRESHES_PER_S = 12
 
 
 def run(
@@ -176,82 +167,11 @@ class PlainLines:
         """Print what matters of a message."""
         match message["type"]:
             case "persona_response":
-                print(f"== {_title(message)}\n{message['response']}\n", flush=True)
+                print(f"== {title_of(message)}\n{message['response']}\n", flush=True)
             case "error" if "persona_id" in message:
-                print(f"== {_title(message)}\n[failed: {message['message']}]\n", flush=True)
+                print(f"== {title_of(message)}\n[failed: {message['message']}]\n", flush=True)
             case "part_cancelled":
-                print(f"== {_title(message)}\n{message['partial']} [cancelled]\n", flush=True)
+                print(f"== {title_of(message)}\n{message['partial']} [cancelled]\n", flush=True)
 
     def close(self) -> None:
         """Nothing is left to do."""
-
-
-class LiveColumns:
-    """For terminals: a column for each persona, written at once; then the whole answers."""
-
-    def __init__(self) -> None:
-        self._console = Console()
-        self._columns: dict[str, _Column] = {}
-        self._live = Live(console=self._console, refresh_per_second=REFRESHES_PER_S, transient=True)
-        self._live.start()
-
-    def show(self, message: JSON) -> None:
-        """Move a column, or print the answers."""
-        kind = message["type"]
-        if kind == "response":
-            self._live.stop()
-            for column in self._columns.values():
-                self._console.print(column.panel(tail_chars=None))
-            return
-        if "persona_id" not in message:
-            return
-        key = _title(message)
-        column = self._columns.setdefault(key, _Column(key))
-        column.take(message)
-        columns = [each.panel(TAIL_CHARS) for each in self._columns.values()]
-        self._live.update(Columns(columns, equal=True, expand=True))
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._live.stop()
-
-
-class _Column:
-    """One persona's answer, its state and its pace."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._state = ""
-        self._text = ""
-        self._began_at = time.monotonic()
-        self._first_s: float | None = None
-
-    def take(self, message: JSON) -> None:
-        match message["type"]:
-            case "status":
-                self._state = message["status"]
-            case "chunk":
-                if self._first_s is None:
-                    self._first_s = time.monotonic() - self._began_at
-                self._text += message["chunk"]
-            case "attempt":
-                self._text, self._state = "", f"attempt {message['attempt']}"
-            case "persona_response":
-                self._text, self._state = message["response"], "done"
-            case "part_cancelled":
-                self._state = "cancelled"
-            case "error":
-                self._state = f"failed: {message['message']}"
-
-    def panel(self, tail_chars: int | None) -> Panel:
-        text = self._text if tail_chars is None else self._text[-tail_chars:]
-        first = "" if self._first_s is None else f", first word after {self._first_s:.1f} s"
-        return Panel(
-            Text(text), title=self._title, title_align="left", subtitle=f"{self._state}{first}"
-        )
-
-
-def _title(message: JSON) -> str:
-    number = message.get("round")
-    name = str(message.get("persona_id"))
-    return f"{name}, round {number}" if number is not None else name
