@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -218,6 +220,7 @@ class _Watching:
         self._exhibition = exhibition
         self._show = show
         self._out = out
+        self._question = trio.CancelScope()
 
     async def __aiter__(self) -> AsyncIterator[JSON]:
         async for message in self._exhibition:
@@ -234,10 +237,20 @@ class _Watching:
 
     async def cancel(self) -> None:
         await self._exhibition.cancel()
+        self._question.cancel()  # the terminal message is behind it
 
     async def _ask(self, message: JSON) -> None:
-        """Read a choice from the keyboard: numbers, or nothing for all."""
+        """Ask for a choice, until the session waits no longer: then it takes the best ones."""
         self._show.pause()
+        left_s = datetime.fromisoformat(message["expires_at"]).timestamp() - time.time()
+        self._question = trio.move_on_after(max(0.0, left_s))
+        with self._question:
+            await self._choose(message)
+        if self._question.cancelled_caught:
+            print(file=sys.stderr)
+
+    async def _choose(self, message: JSON) -> None:
+        """Read a choice from the keyboard: numbers, or nothing for all."""
         count = len(message["candidates"])
         for number, each in enumerate(message["candidates"], start=1):
             name = each.get("title") or each.get("name")
