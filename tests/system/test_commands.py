@@ -1,17 +1,14 @@
-"""The commands as a user runs them: output, exit codes, Ctrl-C, a terminal, bad settings."""
+"""The commands as a user runs them: output, exit codes, Ctrl-C, bad settings."""
 
 from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -180,56 +177,6 @@ async def test_output_that_nobody_reads_to_its_end(tmp_path: Path) -> None:
         )
     assert done.stderr == b""
     assert json.loads(done.stdout)["seq"] == 1
-
-
-def _on_a_terminal(folder: Path, *words: str, interrupt: bool = False) -> tuple[int, str]:
-    """Run a command on a terminal of its own; gives the exit code and what was on it."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        env = environment(PYTHONPATH=str(ROOT), TERM="xterm-256color", COLUMNS="80", LINES="24")
-        env |= SLOW if interrupt else FAST
-        os.execvpe(sys.executable, [sys.executable, "-m", "server", *words], env)
-    shown = b""
-    is_interrupted = False
-    give_up_at = time.monotonic() + PATIENCE_S
-    while time.monotonic() < give_up_at:
-        if select.select([terminal], [], [], 0.1)[0]:
-            try:
-                data = os.read(terminal, 65536)
-            except OSError:  # Linux's way to say that the other side has closed
-                break
-            if not data:
-                break
-            shown += data
-        if interrupt and not is_interrupted and b"at work" in shown:
-            os.write(terminal, b"\x03")
-            is_interrupted = True
-    else:
-        os.kill(pid, signal.SIGKILL)
-    os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), shown.decode()
-
-
-def test_generate_on_a_terminal(tmp_path: Path) -> None:
-    """A bar on a terminal, then the result; the cursor is shown again."""
-    code, shown = _on_a_terminal(tmp_path, *TIDES)
-    assert code == 0
-    assert "1/1 prompts" in shown
-    assert "tides" in shown
-    assert shown.rfind("\x1b[?25h") >= shown.rfind("\x1b[?25l")
-    assert "Traceback" not in shown
-
-
-def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
-    """It leaves the terminal as it was: cursor shown, the receipt on a line of its own."""
-    code, shown = _on_a_terminal(tmp_path, *TIDES, interrupt=True)
-    assert code == 130
-    last = shown.rstrip().splitlines()[-1]
-    assert re.search(r"cancelled; receipt: \{.*\}", last)
-    assert shown.rfind("\x1b[?25h") >= shown.rfind("\x1b[?25l")
-    assert "Traceback" not in shown
 
 
 # ---- serve ---------------------------------------------------------------------------------------
