@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from server.commands.bench import bench
 from server.settings import BadSetting, Settings, load
 
 USAGE = 2
@@ -364,6 +365,9 @@ def doctor(config: Path | None, **flags: Any) -> None:
     from server.commands.doctor import run
 
     sys.exit(run(flags, config))
+
+
+main.add_command(bench)
 
 
 def _load(flags: dict[str, Any], config: Path | None) -> Settings:

@@ -80,6 +80,15 @@ def test_only_routes_knows_both_codecs_and_transports(name: str, path: Path) -> 
         }
 
 
+@pytest.mark.parametrize(("name", "path"), SERVER, ids=[name for name, _ in SERVER])
+def test_only_the_command_bench_knows_the_load_tool(name: str, path: Path) -> None:
+    """And a server never loads it: the command's module imports it when it is run."""
+    if not name.startswith("server.commands.bench"):
+        assert not {each for each in imports(path) if top(each) == "benchmarks"}
+    if name != "server.commands.bench_plan":
+        assert not {each for each in imports(path, at_runtime=True) if top(each) == "benchmarks"}
+
+
 @pytest.mark.parametrize("folder", ["pipelines", "journal", "knowledge"])
 def test_siblings_do_not_import_each_other(folder: str) -> None:
     """Each of them knows its folder's interface, and what is inside itself."""

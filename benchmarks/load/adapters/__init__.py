@@ -1,0 +1,1 @@
+"""What can be loaded: one adapter for each protocol; `interface` is read first."""
