@@ -195,6 +195,11 @@ class Door:
         assert known is not None, "a public route has no viewer"
         return known.viewer
 
+    def expires_at(self) -> float | None:
+        """Say when the token of who asks ends, in Unix time; None: there is no token."""
+        known = identity()
+        return None if known is None else known.expires_at
+
     def role(self) -> Role:
         """Give the role of who asks."""
         return "admin" if self.viewer().is_admin else "editor"

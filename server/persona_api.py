@@ -6,6 +6,7 @@ and a conversation to nobody but its owner.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from engine import (
@@ -13,7 +14,6 @@ from engine import (
     Conversations,
     Engine,
     Forbidden,
-    InvalidRequest,
     Persona,
     Personas,
     Viewer,
@@ -21,9 +21,10 @@ from engine import (
 )
 from server.hub import Hub
 from server.protocols.control import parse_json
+from server.queries import whole_number
 from server.session_api import iso
 
-MAX_CONVERSATIONS = 200
+MAX_CONVERSATIONS, DEFAULT_CONVERSATIONS = 200, 100
 
 
 def personas_of(engine: Engine) -> Personas:
@@ -111,16 +112,14 @@ def _with_warnings(persona: Persona, warnings: tuple[str, ...], viewer: Viewer) 
 # ---- conversations ------------------------------------------------------------------------------
 
 
-async def list_conversations(hub: Hub, viewer: Viewer, limit: str) -> JSON:
+async def list_conversations(hub: Hub, viewer: Viewer, query: Mapping[str, str]) -> JSON:
     """List the viewer's conversations, the one that was spoken in last first.
 
     Raises:
         InvalidRequest: the limit is none.
     """
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MAX_CONVERSATIONS):
-        text = f"must be a whole number from 1 to {MAX_CONVERSATIONS}"
-        raise InvalidRequest(f"limit {text}", [("limit", text)])
-    headers = await conversations_of(hub.engine).list(viewer.sub, limit=int(limit))
+    limit = whole_number(query, "limit", most=MAX_CONVERSATIONS) or DEFAULT_CONVERSATIONS
+    headers = await conversations_of(hub.engine).list(viewer.sub, limit=limit)
     return {
         "conversations": [
             {

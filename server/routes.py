@@ -30,7 +30,8 @@ from server.protocols.control import parse_body
 from server.protocols.encoding import to_json
 from server.protocols.exhibition import ExhibitionCodec
 from server.protocols.interface import Start
-from server.transports.observer import Observers
+from server.queries import whole_number
+from server.transports.observer import MAX_MOMENTS, Observers
 from server.transports.plain_json import run_to_end
 from server.transports.sse import start_events, stream_events
 from server.transports.websocket import Fixed, serve_socket
@@ -54,6 +55,7 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
             hub.codecs["generate"],
             viewer(),
             max_sessions=bounds.sessions_per_stream_connection,
+            expires_at=access.door.expires_at(),
         )
 
     @app.websocket("/ws")
@@ -65,6 +67,7 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
             hub.codecs["persona"],
             viewer(),
             max_sessions=bounds.sessions_per_chat_connection,
+            expires_at=access.door.expires_at(),
         )
 
     # ---- sessions --------------------------------------------------------------------------------
@@ -121,8 +124,7 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
 
     @app.get("/api/conversations")
     async def list_conversations() -> Response:
-        limit = request.args.get("limit", "100")
-        return json(await persona_api.list_conversations(hub, viewer(), limit))
+        return json(await persona_api.list_conversations(hub, viewer(), request.args))
 
     @app.get("/api/conversations/<conversation_id>")
     async def show_conversation(conversation_id: str) -> Response:
@@ -146,7 +148,11 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
     @app.get("/api/observer")
     async def observer() -> Response:
         access.door.require_admin()
-        return observers.stream(request.scope)
+        return observers.stream(
+            request.scope,
+            moments=whole_number(request.args, "moments", most=MAX_MOMENTS),
+            expires_at=access.door.expires_at(),
+        )
 
     # ---- health ----------------------------------------------------------------------------------
 
@@ -281,6 +287,7 @@ def _add_exhibition(app: QuartTrio, hub: Hub, access: Access) -> None:
             codec,
             viewer(),
             fixed=Fixed(session_id=session_id, greeting=codec.connected(session_id)),
+            expires_at=access.door.expires_at(),
         )
 
     @app.post("/api/curator/submit")

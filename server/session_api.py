@@ -11,8 +11,9 @@ import msgspec
 from engine import JSON, InvalidRequest, Picture, SessionRecord, SessionState, Viewer
 from server.hub import Hub, parts_json
 from server.protocols.control import Cancel, interpret, parse_json
+from server.queries import whole_number
 
-MAX_PAGE = 200
+MAX_PAGE, DEFAULT_PAGE = 200, 50
 
 
 async def list_sessions(hub: Hub, viewer: Viewer, query: Mapping[str, str]) -> JSON:
@@ -29,7 +30,7 @@ async def list_sessions(hub: Hub, viewer: Viewer, query: Mapping[str, str]) -> J
         viewer,
         states=() if state is None else (state,),  # type: ignore[arg-type]
         protocol=_protocol(hub, query.get("protocol")),
-        limit=_limit(query.get("limit", "50")),
+        limit=whole_number(query, "limit", most=MAX_PAGE) or DEFAULT_PAGE,
         cursor=query.get("cursor") or None,
     )
     return {"sessions": [record_json(record) for record in records], "cursor": cursor}
@@ -129,11 +130,3 @@ def _protocol(hub: Hub, name: str | None) -> str | None:
             f"protocol must be one of {allowed}", [("protocol", f"one of {allowed}")]
         )
     return name
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_PAGE):
-        raise InvalidRequest(
-            f"limit must be a whole number from 1 to {MAX_PAGE}", [("limit", f"1 to {MAX_PAGE}")]
-        )
-    return int(text)

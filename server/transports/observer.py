@@ -8,6 +8,7 @@ There is no cursor, for a moment that has passed is of no use. Knows no protocol
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from math import inf
 from typing import Any
 
 import msgspec
@@ -24,6 +25,9 @@ INTERVAL_S = 0.5
 
 MAX_OBSERVERS = 16
 """Open feeds; one more is refused as `overloaded`."""
+
+MAX_MOMENTS = 1000
+"""Of a feed that says how many it wants; one that does not has no end."""
 
 MAX_SESSIONS = 60
 MAX_PARTS = 80
@@ -43,8 +47,15 @@ class Observers:
         self._event = b""
         self._at = -INTERVAL_S
 
-    def stream(self, scope: Any) -> Response:
-        """Answer with the feed, until the client goes or the server stops.
+    def stream(
+        self, scope: Any, *, moments: int | None = None, expires_at: float | None = None
+    ) -> Response:
+        """Answer with the feed, until the client goes, its token expires or the server stops.
+
+        Args:
+            scope: the request's ASGI scope.
+            moments: after so many the feed ends; None: it has no end.
+            expires_at: when the observer's token ends, in Unix time; None: there is no token.
 
         Raises:
             Overloaded: there are as many observers as there may be.
@@ -53,11 +64,12 @@ class Observers:
             raise Overloaded(f"{MAX_OBSERVERS} observers are looking already", retry_after_s=5.0)
         if scope["method"] == "HEAD":
             return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
-        response = Response(self._body(), content_type=CONTENT_TYPE, headers=HEADERS)
+        body = self._body(moments or inf, expires_at or inf)
+        response = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
         response.timeout = None
         return response
 
-    async def _body(self) -> AsyncIterator[bytes]:
+    async def _body(self, moments: float, expires_at: float) -> AsyncIterator[bytes]:
         """Give one event for each moment.
 
         Cancellation: (the client has gone) the observer is counted out.
@@ -65,8 +77,11 @@ class Observers:
         """
         self._count += 1
         try:
-            while not self._hub.stopped.is_set():
+            while not self._hub.stopped.is_set() and self._hub.engine.now() < expires_at:
                 yield self._moment()
+                moments -= 1
+                if moments < 1:
+                    break
                 with trio.move_on_after(INTERVAL_S):
                     await self._hub.stopped.wait()
         finally:

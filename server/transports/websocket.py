@@ -8,8 +8,10 @@ protocol's words: what a message means is the codec's business.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 import msgspec
@@ -23,6 +25,7 @@ from engine import (
     NotFound,
     Overloaded,
     SessionRecord,
+    Unauthenticated,
     UnsupportedType,
     Viewer,
 )
@@ -49,6 +52,9 @@ DONE, POLICY, INTERNAL, RESTART = 1000, 1008, 1011, 1012
 
 LAST_WORDS_S = 0.5
 """How long a closing connection may take for what was still to be written."""
+
+FAR_OFF_S = 366 * 24 * 3600.0
+"""No connection lives so long: a token that is valid for longer needs no timer."""
 
 REMEMBERED_REQUESTS = 1024
 """Requests of a connection that can be cancelled, or asked for, by their `request_id`."""
@@ -88,6 +94,7 @@ async def serve_socket(
     *,
     max_sessions: int = 0,
     fixed: Fixed | None = None,
+    expires_at: float | None = None,
 ) -> None:
     """Serve one accepted WebSocket until it is over.
 
@@ -98,11 +105,13 @@ async def serve_socket(
         viewer: who is at the other end.
         max_sessions: how many sessions of this connection may run at once.
         fixed: the session that it is for, if it is for one.
+        expires_at: when the viewer's token ends, in Unix time; the connection ends with it. None:
+            there is no token.
 
     Cancellation: (the client has gone) its readers leave their sessions, which start their grace.
     """
     wire = socket.scope.get("extensions", {}).get(WIRE)
-    conversation = Conversation(socket, hub, codec, viewer, wire, max_sessions, fixed)
+    conversation = Conversation(socket, hub, codec, viewer, wire, max_sessions, fixed, expires_at)
     try:
         await conversation.run()
     except Exception:  # Hypercorn would close with 1000
@@ -125,8 +134,11 @@ class Conversation:
         wire: Wire | None,
         max_sessions: int,
         fixed: Fixed | None = None,
+        expires_at: float | None = None,
     ) -> None:
         self._fixed = fixed
+        self._expires_at = expires_at
+        self._has_expired = False
         self._socket = socket
         self._hub = hub
         self._engine = hub.engine
@@ -148,14 +160,46 @@ class Conversation:
         )
 
     async def run(self) -> None:
-        """Converse until the client goes or the server stops."""
+        """Converse until the client goes, its token expires or the server stops."""
         if self._fixed is not None and not await self._greet(self._fixed):
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, nursery.cancel_scope)
-            nursery.start_soon(self._watch_drain, nursery.cancel_scope)
-            while True:
-                await self._hear(await self._socket.receive(), nursery)
+            with self._expiring(nursery.cancel_scope):
+                nursery.start_soon(self._write, nursery.cancel_scope)
+                nursery.start_soon(self._watch_drain, nursery.cancel_scope)
+                while True:
+                    await self._hear(await self._socket.receive(), nursery)
+        if self._has_expired:
+            await self._dismiss()
+
+    @contextmanager
+    def _expiring(self, scope: trio.CancelScope) -> Iterator[None]:
+        """Have the conversation end when its token does; the wheel waits, and no task."""
+        left_s = inf if self._expires_at is None else self._expires_at - self._engine.now()
+        if left_s > FAR_OFF_S:
+            yield
+            return
+
+        def expire() -> None:
+            self._has_expired = True
+            scope.cancel(reason="the token has expired")
+
+        handle = self._engine.wheel.call_at(trio.current_time() + left_s, expire)
+        try:
+            yield
+        finally:
+            handle.cancel()
+
+    async def _dismiss(self) -> None:
+        """Say that the token has expired, and close; the sessions are left as by a lost connection.
+
+        What still waited to be written is not: the client's cursor tells where it goes on.
+        """
+        self.close()
+        error = Unauthenticated("the token has expired; connect again with a new one")
+        with trio.move_on_after(LAST_WORDS_S):
+            await self._send(refusal(self._codec, error))
+            await self._socket.close(POLICY, error.code)
 
     async def _greet(self, fixed: Fixed) -> bool:
         """Read the connection's session from its start; False: there is none, and it is closed."""

@@ -107,7 +107,12 @@ class House:
         self._nursery = nursery
 
     def connect(
-        self, *, max_sessions: int = 200, viewer: Viewer = ANYONE, protocol: str = "generate"
+        self,
+        *,
+        max_sessions: int = 200,
+        viewer: Viewer = ANYONE,
+        protocol: str = "generate",
+        expires_at: float | None = None,
     ) -> Client:
         """Open one more WebSocket, on `/stream` unless another protocol is named."""
         client = Client()
@@ -115,7 +120,14 @@ class House:
         async def serve() -> None:
             with client.left:
                 codec = self.hub.codecs[protocol]
-                await serve_socket(client, self.hub, codec, viewer, max_sessions=max_sessions)
+                await serve_socket(
+                    client,
+                    self.hub,
+                    codec,
+                    viewer,
+                    max_sessions=max_sessions,
+                    expires_at=expires_at,
+                )
 
         self._nursery.start_soon(serve)
         return client

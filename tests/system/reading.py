@@ -110,6 +110,7 @@ async def open_sse(
     headers: dict[str, str] | None = None,
     version: str = "1.1",
     method: str = "GET",
+    body: bytes = b"",
     receive_buffer: int = 0,
 ) -> AsyncIterator[SseReader]:
     """Ask for a path, read the answer's head, and close the socket afterwards."""
@@ -121,7 +122,9 @@ async def open_sse(
     try:
         lines = [f"{method} {path} HTTP/{version}", "Host: test"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        await stream.send_all(("\r\n".join(lines) + "\r\n\r\n").encode())
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        await stream.send_all(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
         reader = SseReader(stream)
         await reader.read_head()
         yield reader

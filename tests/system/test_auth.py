@@ -12,7 +12,7 @@ import jwt
 import pytest
 import trio
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from trio_websocket import open_websocket_url
+from trio_websocket import ConnectionClosed, open_websocket_url
 
 from tests.system.reading import http, open_sse
 from tests.system.server_process import ServerProcess, serving
@@ -281,6 +281,57 @@ async def test_rebound_name_opens_nothing_without_authentication(tmp_path: Path)
             f"ws://localhost:{server.port}/stream", extra_headers=[("Origin", own)]
         ):
             pass
+
+
+# ---- a token's end -------------------------------------------------------------------------------
+
+
+async def test_connections_end_with_the_token(tmp_path: Path) -> None:
+    """A WebSocket is closed with 1008 after a refusal; the observer's feed ends; an answer goes on.
+
+    What runs in a session is not stopped by its token's end: a stream that has begun may finish.
+    """
+    ended_at: dict[str, float] = {}
+
+    async def socket(path: str) -> None:
+        url = f"ws://127.0.0.1:{server.port}{path}"
+        async with open_websocket_url(url, subprotocols=["antiphon.bearer", text]) as connection:
+            while (message := json.loads(await connection.get_message()))["type"] == "connected":
+                pass
+            assert (message["code"], message["refused"]) == ("unauthenticated", True)
+            with pytest.raises(ConnectionClosed):
+                await connection.get_message()
+            assert connection.closed is not None
+            assert connection.closed.code == 1008
+            await trio.aclose_forcefully(connection._stream)  # trio-websocket leaves it open
+        ended_at[path] = time.time()
+
+    async def feed() -> None:
+        async with open_sse(server.port, "/api/observer", headers=bearer(text)) as reader:
+            assert reader.status == 200
+            assert [event async for event in reader.events()]
+        ended_at["feed"] = time.time()
+
+    async def answer() -> None:
+        path, body = "/api/v1/rater-feedback/stream", json.dumps(RATING).encode()
+        headers = bearer(text)
+        async with open_sse(server.port, path, method="POST", body=body, headers=headers) as reader:
+            events = [event async for event in reader.events()]
+        assert events[-1].data["type"] == "result"
+        ended_at["answer"] = time.time()
+
+    settings = {"jwt_secret": SECRET, "sim_ttft_ms": 1000, "sim_tokens_per_s": 50}
+    async with serving(tmp_path / "data", **settings) as server:
+        expires_at = time.time() + 2
+        text = token("root", "admin", exp=expires_at)
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(socket, "/stream")
+                nursery.start_soon(socket, "/ws")
+                nursery.start_soon(feed)
+                nursery.start_soon(answer)
+        assert ended_at.pop("answer") > expires_at
+        assert all(0 <= at - expires_at < 1.5 for at in ended_at.values()), ended_at
 
 
 # ---- owners --------------------------------------------------------------------------------------

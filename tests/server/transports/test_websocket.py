@@ -705,6 +705,61 @@ async def test_detached_session_without_a_reader(autojump_clock: MockClock) -> N
         assert (await second.to_end())[-1]["type"] == "result"
 
 
+# ---- a token's end -------------------------------------------------------------------------------
+
+
+async def test_token_that_expires_ends_the_connection(autojump_clock: MockClock) -> None:
+    """When `exp` passes: a refusal, then 1008; attached sessions have the grace time."""
+    provider = ScriptedProvider(SLOW)
+    async with open_house(Shelf(provider)) as house:
+        client = house.connect(expires_at=house.engine.now() + 60)
+        session_id = await begin(client)
+        began_at = trio.current_time()
+        refusal = await client.until("error")
+        assert trio.current_time() - began_at == pytest.approx(60, abs=0.1)
+        assert (refusal["code"], refusal["refused"]) == ("unauthenticated", True)
+        assert "expired" in refusal["error"]
+        assert "session_id" not in refusal
+        await trio.sleep(0.1)
+        assert client.closed == (1008, "unauthenticated")
+        assert provider.open_calls == 1
+        renewed = house.connect(expires_at=house.engine.now() + 60)
+        await renewed.say({"type": "subscribe", "session_id": session_id})
+        await renewed.until("chunk")
+        await trio.sleep(Limits().grace_s * 2)
+        assert provider.open_calls == 1
+        await trio.sleep(60)
+        cancelled = (await house.engine.picture(session_id)).view.terminal_entry
+        assert cancelled is not None
+        assert cancelled.event.reason == "disconnect"  # type: ignore[union-attr]
+
+
+async def test_token_that_expires_leaves_a_detached_session_alone(
+    autojump_clock: MockClock,
+) -> None:
+    """A detached one runs to its end, whoever's token expires."""
+    async with open_house(slow(Delta(text="a"), Sleep(600), *say("b"))) as house:
+        client = house.connect(expires_at=house.engine.now() + 60)
+        session_id = await begin(client, detached=True)
+        await client.until("error")
+        await trio.sleep(700)
+        assert (await house.engine.record(session_id)).state == "completed"
+
+
+async def test_timers_of_tokens_are_given_back(autojump_clock: MockClock) -> None:
+    """A token's end costs an entry in the engine's wheel while the connection is open."""
+    async with open_house(quick()) as house:
+        live = house.engine.wheel.statistics().live
+        clients = [house.connect(expires_at=house.engine.now() + 600 + n) for n in range(5)]
+        clients += [house.connect(expires_at=1e300), house.connect()]
+        await trio.testing.wait_all_tasks_blocked()
+        assert house.engine.wheel.statistics().live == live + 5
+        for client in clients:
+            client.leave()
+        await trio.testing.wait_all_tasks_blocked()
+        assert house.engine.wheel.statistics().live == live
+
+
 # ---- liveness, drain -----------------------------------------------------------------------------
 
 
