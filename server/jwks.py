@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
+from math import inf
 
 import httpx2
 import jwt
@@ -31,7 +32,10 @@ MISS_S = 30.0
 """The shortest time between two readings."""
 
 FETCH_S = 5.0
-"""The longest that a reading may take; requests wait for it only where no set is there yet."""
+"""The longest that a reading may take, however the issuer spreads its bytes."""
+
+RETRY_S = 5.0
+"""Between two tries while there is no set at all; requests in between are refused at once."""
 
 MAX_BYTES = 1024 * 1024
 
@@ -41,6 +45,9 @@ RSA_BITS = 2048
 
 class BadKeySet(Exception):
     """What was read is no JWKS with a key that can be used."""
+
+
+_UNREADABLE = (OSError, httpx2.HTTPError, httpx2.InvalidURL, trio.TooSlowError, BadKeySet)
 
 
 class KeySet:
@@ -62,6 +69,7 @@ class KeySet:
         self._client = client or (lambda: httpx2.AsyncClient(timeout=FETCH_S))
         self._keys: tuple[jwt.PyJWK, ...] = ()
         self._read_at: float | None = None
+        self._failed_at = -inf
         self._lock = trio.Lock()
 
     async def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
@@ -71,12 +79,16 @@ class KeySet:
             kid: the key's id, as the token names it; None fits where one key alone can be meant.
             algorithm: the token's, one of `ALGORITHMS`.
 
+        Whoever finds the set old reads it again; others go on with the old one meanwhile. Only
+        who has a key that is not in it, or comes before there is a set, waits for somebody else.
+
         Raises:
             Overloaded: the set has never been read yet, and cannot be.
 
         Cancellation: the next call reads the set.
         """
-        if self._read_at is None or self._age_s() > AGE_S:
+        is_read_now = self._lock.locked()
+        if self._read_at is None or (self._age_s() > AGE_S and not is_read_now):
             await self._renew()
         key = self._choose(kid, algorithm)
         if key is None and self._age_s() > MISS_S:
@@ -88,7 +100,8 @@ class KeySet:
         """Read the set now.
 
         Raises:
-            BadKeySet: it holds nothing of use. OSError, httpx2.HTTPError: it cannot be read.
+            BadKeySet: it holds nothing of use. OSError, httpx2.HTTPError, httpx2.InvalidURL: it
+                cannot be read. trio.TooSlowError: not in time.
         """
         data = await (self._fetch() if self.is_remote else trio.Path(self.source).read_bytes())
         keys = parse_keys(data)
@@ -100,23 +113,35 @@ class KeySet:
         async with self._lock:
             if self._read_at != before:
                 return
+            if before is None and trio.current_time() - self._failed_at < RETRY_S:
+                raise self._unreadable()
             try:
                 await self.load()
-            except (OSError, httpx2.HTTPError, httpx2.InvalidURL, BadKeySet) as error:
-                _log.error("the JWKS %s cannot be read: %s", self.source, error)
-                if self._read_at is None:
-                    raise Overloaded(
-                        "the keys that tokens are checked with cannot be read at present",
-                        retry_after_s=FETCH_S,
-                    ) from None
-                self._read_at = trio.current_time()
+            except _UNREADABLE as error:
+                why = str(error) or type(error).__name__
+                _log.error("the JWKS %s cannot be read: %s", self.source, why)
+                self._failed_at = trio.current_time()
+                if before is None:
+                    raise self._unreadable() from None
+                self._read_at = self._failed_at
+
+    def _unreadable(self) -> Overloaded:
+        return Overloaded(
+            "the keys that tokens are checked with cannot be read at present",
+            retry_after_s=RETRY_S,
+        )
 
     async def _fetch(self) -> bytes:
-        with trio.fail_after(FETCH_S * 2):
-            async with self._client() as client, client.stream("GET", self.source) as response:
+        """Fetch the set as it is: packed, a small answer could become a large one."""
+        plain = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        with trio.fail_after(FETCH_S):
+            async with (
+                self._client() as client,
+                client.stream("GET", self.source, headers=plain) as response,
+            ):
                 response.raise_for_status()
                 data = bytearray()
-                async with aclosing(response.aiter_bytes()) as pieces:
+                async with aclosing(response.aiter_raw()) as pieces:
                     async for piece in pieces:
                         data += piece
                         if len(data) > MAX_BYTES:
