@@ -18,6 +18,7 @@ from engine.errors import (
     Conflict,
     DeadlineExceeded,
     EngineError,
+    ErrorCode,
     Expired,
     FlowError,
     Forbidden,
@@ -84,7 +85,9 @@ from engine.pipelines import (
     proposal_of,
 )
 from engine.pipelines.persona import Conversations, Personas, exchange_turns
+from engine.pipelines.rater.failures import RaterErrorCode
 from engine.providers import Providers, SimSettings, provider_configs
+from engine.providers.interface import ProviderInfo
 from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
 from engine.sessions.cursors import format_cursor, parse_cursor
 from engine.sessions.outcomes import Answer, PartCut, PartLost
@@ -175,6 +178,7 @@ __all__ = [
     "Conversations",
     "exchange_turns",
     "Providers",
+    "ProviderInfo",
     "provider_configs",
     "SimSettings",
     "Wheel",
@@ -203,6 +207,8 @@ __all__ = [
     "Cancelled",
     # errors
     "AntiphonError",
+    "ErrorCode",
+    "RaterErrorCode",
     "CallerError",
     "InvalidJson",
     "InvalidRequest",

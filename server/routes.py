@@ -5,12 +5,13 @@ The only module that knows both codecs and transports.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
-from engine import NotFound
+from engine import JSON, NotFound
 from server import (
     auth_api,
     content_api,
@@ -30,8 +31,7 @@ from server.protocols.control import parse_body
 from server.protocols.encoding import to_json
 from server.protocols.exhibition import ExhibitionCodec
 from server.protocols.interface import Start
-from server.queries import whole_number
-from server.transports.observer import MAX_MOMENTS, Observers
+from server.transports.observer import Observers
 from server.transports.plain_json import run_to_end
 from server.transports.sse import start_events, stream_events
 from server.transports.websocket import Fixed, serve_socket
@@ -82,8 +82,8 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
 
     @app.get("/api/sessions/<session_id>/events")
     async def session_events(session_id: str) -> Response:
-        after = request.headers.get("Last-Event-ID") or request.args.get("after")
-        return await stream_events(hub, viewer(), request.scope, session_id, after)
+        cursors = request.headers.get("Last-Event-ID"), request.args.get("after")
+        return await stream_events(hub, viewer(), request.scope, session_id, *cursors)
 
     @app.post("/api/sessions/<session_id>/cancel")
     async def cancel_session(session_id: str) -> Response:
@@ -148,11 +148,7 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
     @app.get("/api/observer")
     async def observer() -> Response:
         access.door.require_admin()
-        return observers.stream(
-            request.scope,
-            moments=whole_number(request.args, "moments", most=MAX_MOMENTS),
-            expires_at=access.door.expires_at(),
-        )
+        return observers.stream(request.scope, expires_at=access.door.expires_at())
 
     # ---- health ----------------------------------------------------------------------------------
 
@@ -238,10 +234,15 @@ def _add_content(app: QuartTrio, hub: Hub, access: Access) -> None:
         access.door.require_admin()
         return json(await models.restrict(parse_body(await request.get_data())))
 
+    @cache
+    def document() -> JSON:
+        providers = hub.engine.providers.infos()
+        return openapi_document(needs_token=access.door.tokens is not None, providers=providers)
+
     @app.get("/openapi.json")
     @public
     async def openapi() -> Response:
-        return json(openapi_document(needs_token=access.door.tokens is not None))
+        return json(document())
 
     @app.get("/version")
     @public

@@ -13,6 +13,7 @@ Must not import sessions, pipelines or providers, nor a sibling.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite, nan
 from typing import Literal, Protocol
 
 import msgspec
@@ -302,6 +303,10 @@ def parse_cursor(cursor: str) -> tuple[float, str]:
     """
     created_at, _, session_id = cursor.partition("_")
     try:
-        return float(created_at), session_id
+        place = float(created_at), session_id
     except ValueError:
-        raise InvalidRequest("`cursor` has to be one that a listing gave") from None
+        place = nan, session_id
+    if not (isfinite(place[0]) and session_id):
+        why = "has to be one that a listing gave"
+        raise InvalidRequest(f"`cursor` {why}", [("cursor", why)])
+    return place

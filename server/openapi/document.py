@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
 from importlib.metadata import version
 
-from engine import JSON
-from server.openapi.operations import OPERATIONS, SSE, Operation
-from server.openapi.schemas import all_schemas
-
-SSE_EVENT: JSON = {
-    "type": "object",
-    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
-}
-PROBLEM = "application/problem+json"
-
-ANSWERS = {
-    400: "The body is not JSON.",
-    401: "There is no valid bearer token.",
-    403: "The role may not do this, or the page's origin is foreign.",
-    404: "There is none, or not for this caller.",
-    409: "It does not fit the present state.",
-    410: "Its retention time has passed.",
-    413: "The body is too large.",
-    422: "The request breaks its contract; `details` says where.",
-    429: "Too often, or too many at once; `retry_after` says when again.",
-    502: "The provider failed.",
-    503: "The server or the provider is not available.",
-    504: "It took too long.",
-}
+from engine import JSON, ProviderInfo
+from server.openapi.answers import answer_schemas, failure, feed, named, stream
+from server.openapi.operations import OPERATIONS, Operation
+from server.openapi.schemas import request_schemas
 
 _ID: JSON = {"type": "string", "minLength": 1}
 _PLACES: dict[str, JSON] = {
@@ -37,13 +17,19 @@ _PLACES: dict[str, JSON] = {
     "stage": {"enum": ["generator", "formatter"]},
 }
 
+_OF_TOKENS = (429, 503)
+"""A user's requests have a pace, and the issuer's keys may not be there."""
+_OF_BODIES = (400, 408, 413)
+_OF_CHANGES = 403
+"""A page of a foreign origin may change nothing; it may read nothing either, by its browser."""
 
-@cache
-def openapi_document(*, needs_token: bool) -> JSON:
-    """Give the document.
+
+def openapi_document(*, needs_token: bool, providers: Iterable[ProviderInfo] = ()) -> JSON:
+    """Give the document of this very process.
 
     Args:
         needs_token: whether there is authentication.
+        providers: whose models requests may name.
     """
     paths: JSON = {}
     for each in OPERATIONS:
@@ -53,7 +39,7 @@ def openapi_document(*, needs_token: bool) -> JSON:
         "info": {"title": "Antiphon", "version": version("antiphon")},
         "paths": paths,
         "components": {
-            "schemas": all_schemas(),
+            "schemas": {**request_schemas(providers), **answer_schemas()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
             },
@@ -62,45 +48,59 @@ def openapi_document(*, needs_token: bool) -> JSON:
 
 
 def _operation(each: Operation, needs_token: bool) -> JSON:
-    answers: JSON = {str(each.status): _answer(each)}
-    if each.path.endswith("/cancel"):
-        answers["200"] = {**answers["202"], "description": "It had ended."}
-    if each.path == "/run":
-        answers["422"] = {"description": "It did not pass the validator, or the input is bad."}
-    fails = set(each.fails)
-    if needs_token and not each.is_public:
-        fails.add(401)
-    for status in sorted(fails):
-        media: JSON = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        if each.path == "/run" and status == 422:
-            media["application/json"] = {
-                "schema": {"type": "object", "required": ["success", "partial_output"]}
-            }
-        if each.path == "/readyz":
-            media = {"application/json": {"schema": {"type": "object", "required": ["reasons"]}}}
-        answers[str(status)] = {"description": ANSWERS[status], "content": media}
-    found: JSON = {"summary": each.summary, "responses": answers}
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": _PLACES.get(name, _ID)}
-        for part in each.path.split("/")
-        if part.startswith("{") and (name := part.strip("{}"))
-    ]
-    parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in each.query]
-    if parameters:
+    answers = {each.status: _answer(each)}
+    for status, meaning in each.also.items():
+        answers[status] = {"description": meaning}
+        if status != 204:
+            answers[status]["content"] = answers[each.status]["content"]
+    for status in _failures(each, needs_token):
+        answers[status] = failure(status, each.own.get(status))
+    found: JSON = {
+        "summary": each.summary,
+        "responses": {str(status): answers[status] for status in sorted(answers)},
+    }
+    if parameters := _parameters(each):
         found["parameters"] = parameters
     if each.takes is not None:
-        schema = {"$ref": f"#/components/schemas/{each.takes}"}
         found["requestBody"] = {
             "required": each.takes != "CancelRequest",
-            "content": {"application/json": {"schema": schema}},
+            "content": {"application/json": {"schema": named(each.takes)}},
         }
     if needs_token and not each.is_public:
         found["security"] = [{"bearer": []}]
     return found
 
 
+def _failures(each: Operation, needs_token: bool) -> set[int]:
+    fails = set(each.fails)
+    if each.takes is not None:
+        fails.update(_OF_BODIES)
+    if each.method != "get":
+        fails.add(_OF_CHANGES)
+    if needs_token:
+        fails.update(_OF_TOKENS if each.is_public else (401, *_OF_TOKENS))
+    return fails
+
+
+def _parameters(each: Operation) -> list[JSON]:
+    found: list[JSON] = [
+        {"name": name, "in": "path", "required": True, "schema": _PLACES.get(name, _ID)}
+        for part in each.path.split("/")
+        if part.startswith("{") and (name := part.strip("{}"))
+    ]
+    for place, schemas in (("query", each.query), ("header", each.headers)):
+        found += [{"name": name, "in": place, "schema": schemas[name]} for name in schemas]
+    return found
+
+
 def _answer(each: Operation) -> JSON:
+    if each.streams == "moments":
+        return feed()
+    if each.streams is not None:
+        return stream(None if each.streams == "any" else each.streams)
     if each.gives is None:
         return {"description": "Done."}
-    schema = SSE_EVENT if each.media == SSE else each.gives
-    return {"description": "Done.", "content": {each.media: {"schema": schema}}}
+    content: JSON = {each.media: {"schema": each.gives}}
+    if each.page:
+        content["text/html"] = {"schema": {"type": "string"}}
+    return {"description": "Done.", "content": content}

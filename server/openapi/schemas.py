@@ -6,6 +6,8 @@ differ. Must not import Quart.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,14 +19,17 @@ from engine import (
     ExhibitionCommand,
     FormatCommand,
     Persona,
+    ProviderInfo,
     RaterBatchCommand,
     RaterCommand,
 )
-from server.protocols.control import MAX_REQUEST_ID, MAX_TOKEN_BUDGET
+from server.protocols.control import MAX_REQUEST_ID, MAX_TOKEN_BUDGET, TARGETS
 from server.tokens import ROLES
 from server.users import NAME_PATTERN, PASSWORD_CHARACTERS
 
 TEXT: JSON = {"type": "string"}
+INK = r"[^\s\u0085]"
+"""What trimming leaves; that U+0085 is space too is known to Unicode, and not to every regex."""
 _MODEL: JSON = {"type": "string", "pattern": "^[^/]+/.*[^/]$", "maxLength": 200}
 _OUR_NAMES = (
     "rater_prompt",
@@ -58,13 +63,23 @@ def _of(*required: str) -> JSON:
     return {"type": "object", "required": list(required)}
 
 
-def all_schemas() -> JSON:
-    """Give the schemas of all bodies, by name."""
+BEYOND = "x-beyond-schema"
+"""Says what a request needs that no schema can say; without it the answer is 422."""
+
+_BEYOND = {
+    "ExhibitionDates": "start must be before end",
+    "TimePeriod": "start_year must not be after end_year",
+}
+_BUDGET = "a call that the budget does not allow is not made: `too_large`"
+
+
+def request_schemas(providers: Iterable[ProviderInfo]) -> JSON:
+    """Give the schemas of all bodies, by name.
+
+    Args:
+        providers: whose models requests may name.
+    """
     found: JSON = {
-        "Problem": {
-            **_of("type", "title", "status", "detail", "code"),
-            "properties": {"status": {"type": "integer"}, "code": TEXT, "detail": TEXT},
-        },
         "SelectRequest": {
             "type": "object",
             "required": ["selected_indices"],
@@ -79,7 +94,15 @@ def all_schemas() -> JSON:
         },
         "CancelRequest": {
             "type": "object",
-            "properties": {"reason": TEXT},
+            "properties": {
+                "reason": TEXT,
+                "target": {
+                    "type": ["object", "null"],
+                    "properties": dict.fromkeys(TARGETS, TEXT),
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                },
+            },
         },
         "Credentials": {
             **_of("username", "password"),
@@ -120,6 +143,9 @@ def all_schemas() -> JSON:
         ("Persona", Persona),
     ):
         found |= _of_model(name, model)
+    for name, text in _BEYOND.items():
+        found[name][BEYOND] = text
+    found |= _models(found, [each for each in providers if each.configured])
     for each in found["Characteristics"]["properties"].values():
         if "array" in str(each):  # one text stands for a list of one
             each.setdefault("anyOf", [dict(each)]).append(TEXT)
@@ -131,6 +157,42 @@ def all_schemas() -> JSON:
         "required": [key for key in persona["required"] if key != "id"],
     }
     return found
+
+
+def _models(found: JSON, providers: list[ProviderInfo]) -> JSON:
+    """Say which models there are, where a request that names another one is refused.
+
+    A rater's model is any text: one that is not there is the session's error, LLM_NOT_AVAILABLE.
+    """
+    names = [provider.name for provider in providers]
+    if not names:
+        return {}
+    listed = [*names, *sorted({model for each in providers for model in each.models})]
+    prefixes = "|".join(re.escape(name) for name in names)
+    whole: JSON = {"type": "string", "pattern": rf"^({prefixes})/[!-~]+$", "maxLength": 200}
+    model = {"$ref": "#/components/schemas/Model"}
+    for name in ("ContentRequest", "DraftRequest", "FormatRequest"):
+        for field in ("generator_model", "formatter_model"):
+            if field in found[name]["properties"]:
+                found[name]["properties"][field] = {"anyOf": [model, {"type": "null"}]}
+    config = found["ExhibitionConfig"]
+    config["properties"]["provider"] = {"enum": [*names, None]}
+    any_model = config["properties"]["model"]
+    config["anyOf"] = [
+        {"properties": {"provider": {"enum": names}, "model": any_model}, "required": ["provider"]},
+        {
+            "properties": {
+                "provider": {"type": "null"},
+                "model": {"anyOf": [model, {"type": "null"}]},
+            }
+        },
+    ]
+    return {
+        "Model": {
+            "description": "A provider, a provider's model, or a model that a provider lists.",
+            "anyOf": [{"enum": listed}, whole],
+        }
+    }
 
 
 def _of_model(name: str, model: type[BaseModel]) -> JSON:
@@ -148,6 +210,7 @@ def _of_model(name: str, model: type[BaseModel]) -> JSON:
                 "type": ["integer", "null"],
                 "minimum": 1,
                 "maximum": MAX_TOKEN_BUDGET,
+                BEYOND: _BUDGET,
             },
         }
     return {each: _spelt(value) for each, value in {name: schema, **inner}.items()}
@@ -177,5 +240,5 @@ def _spelt(schema: Any) -> Any:
         found["required"] = [_WIRE_NAMES.get(key, key) for key in schema.get("required", ())]
     if found.get("type") == "string" and "minLength" in found and "pattern" not in found:
         least = found["minLength"]
-        found["pattern"] = r"\S" if least <= 1 else rf"\S[\s\S]{{{least - 2},}}\S"
+        found["pattern"] = INK if least <= 1 else rf"{INK}[\s\S]{{{least - 2},}}{INK}"
     return found

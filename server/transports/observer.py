@@ -26,9 +26,6 @@ INTERVAL_S = 0.5
 MAX_OBSERVERS = 16
 """Open feeds; one more is refused as `overloaded`."""
 
-MAX_MOMENTS = 1000
-"""Of a feed that says how many it wants; one that does not has no end."""
-
 MAX_SESSIONS = 60
 MAX_PARTS = 80
 """Of each session. A moment of 60 sessions with 80 parts is about a megabyte."""
@@ -47,14 +44,11 @@ class Observers:
         self._event = b""
         self._at = -INTERVAL_S
 
-    def stream(
-        self, scope: Any, *, moments: int | None = None, expires_at: float | None = None
-    ) -> Response:
+    def stream(self, scope: Any, *, expires_at: float | None = None) -> Response:
         """Answer with the feed, until the client goes, its token expires or the server stops.
 
         Args:
             scope: the request's ASGI scope.
-            moments: after so many the feed ends; None: it has no end.
             expires_at: when the observer's token ends, in Unix time; None: there is no token.
 
         Raises:
@@ -64,12 +58,13 @@ class Observers:
             raise Overloaded(f"{MAX_OBSERVERS} observers are looking already", retry_after_s=5.0)
         if scope["method"] == "HEAD":
             return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
-        body = self._body(moments or inf, expires_at or inf)
-        response = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
+        response = Response(
+            self._body(expires_at or inf), content_type=CONTENT_TYPE, headers=HEADERS
+        )
         response.timeout = None
         return response
 
-    async def _body(self, moments: float, expires_at: float) -> AsyncIterator[bytes]:
+    async def _body(self, expires_at: float) -> AsyncIterator[bytes]:
         """Give one event for each moment.
 
         Cancellation: (the client has gone) the observer is counted out.
@@ -79,9 +74,6 @@ class Observers:
         try:
             while not self._hub.stopped.is_set() and self._hub.engine.now() < expires_at:
                 yield self._moment()
-                moments -= 1
-                if moments < 1:
-                    break
                 with trio.move_on_after(INTERVAL_S):
                     await self._hub.stopped.wait()
         finally:

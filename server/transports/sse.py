@@ -47,7 +47,7 @@ HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 async def stream_events(
-    hub: Hub, viewer: Viewer, scope: Any, session_id: str, after: str | None
+    hub: Hub, viewer: Viewer, scope: Any, session_id: str, *cursors: str | None
 ) -> Response:
     """Answer with a session's events after a cursor: replayed, then live, to the terminal one.
 
@@ -58,19 +58,21 @@ async def stream_events(
         viewer: who asks.
         scope: the request's ASGI scope, where the wire is found.
         session_id: which session.
-        after: `<epoch>:<seq>` of the last event that the reader has; None or "": from the start.
+        cursors: `<epoch>:<seq>` of the last event that the reader has, wherever it stood; the first
+            one counts, and none (or "") is from the start.
 
     Raises:
-        NotFound, Expired: there is none for this viewer. InvalidRequest: the cursor cannot be read.
+        NotFound, Expired: there is none for this viewer. InvalidRequest: a cursor cannot be read.
     """
     record = await hub.engine.record(session_id, viewer)
-    after = after or None
+    given = [cursor for cursor in cursors if cursor]
+    for cursor in given:
+        parse_cursor(cursor)
+    after = given[0] if given else None
     if after is not None and record.state not in ("queued", "running"):
         picture = await hub.engine.picture(session_id, viewer)
         if parse_cursor(after) == (picture.epoch, picture.view.seq):
             return Response(b"", status=204, headers=HEADERS)
-    elif after is not None:
-        parse_cursor(after)
     if scope["method"] == "HEAD":
         return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
     return _response(EventStream(hub, viewer, scope, record, after))

@@ -131,5 +131,6 @@ class SessionTests(JournalTests):
     async def test_foreign_cursor_is_refused(self, tmp_path: Path) -> None:
         """What is no cursor is the caller's fault."""
         async with self.open_with_session(tmp_path) as journal:
-            with pytest.raises(InvalidRequest):
-                await journal.sessions(cursor="nonsense")
+            for cursor in ("nonsense", "0.5", "0.5_", "nan_x", "inf_x", "_x"):
+                with pytest.raises(InvalidRequest):
+                    await journal.sessions(cursor=cursor)
