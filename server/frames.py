@@ -26,6 +26,9 @@ def text_frame(payload: bytes) -> bytes:
     Args:
         payload: the whole message in UTF-8; not checked here.
     """
+    size = len(payload)
+    if 126 <= size < 65536:  # what a delta is
+        return _MIDDLE(0x81, 126, size) + payload
     return _frame(0x81, payload)
 
 

@@ -107,6 +107,7 @@ class _Attempt:
         self._provider = provider
         self._on_text = on_text
         self._is_quiet = is_quiet
+        self._max_bytes = session.limits.max_part_bytes
         self._outlet: Outlet | None = None
         self._pieces: list[str] = []
         self._size = 0
@@ -137,7 +138,14 @@ class _Attempt:
             try:
                 async with self._provider.stream(request) as deltas:
                     async for delta in deltas:
-                        await self._take(delta, opened)
+                        if delta.text:
+                            if self._first_at is None:
+                                await self._begin(delta, opened)
+                            self._write(delta.text, delta.tokens)
+                            if session.log.is_full and self._outlet is not None:
+                                await session.log.wait_room()
+                        if delta.finish or self._first_at is None or _has_more(delta):
+                            await self._take_other(delta)
             finally:
                 session.upstream_closed(self.part)
             if self._finish is None:
@@ -215,26 +223,24 @@ class _Attempt:
         running = self._session.parts.get(self.part.id)
         return running is not None and running.stop is not None
 
-    async def _take(self, delta: Delta, opened: Commit | None) -> None:
-        text = delta.text
-        if self._first_at is None and (delta.model or delta.provider):
+    def _write(self, text: str, tokens: int | None) -> None:
+        """Take text; by far the most of what comes, so nothing is awaited for it."""
+        if tokens is None:
+            tokens = count_tokens(text)
+        self._tokens += tokens
+        self._size += len(text)
+        self._pieces.append(text)
+        if self._size > self._max_bytes:
+            raise _too_long(self._provider.name, self._max_bytes)
+        if self._on_text is not None:
+            self._on_text(text)
+        if self._outlet is not None:
+            self._outlet.write_nowait(text, tokens)
+
+    async def _take_other(self, delta: Delta) -> None:
+        """Take all that is not text."""
+        if self._first_at is None:
             self._note_writer(delta)
-        if text:
-            tokens = delta.tokens if delta.tokens is not None else count_tokens(text)
-            if self._first_at is None:
-                await self._begin(opened)
-            self._tokens += tokens
-            self._size += len(text)
-            self._pieces.append(text)
-            if self._size > self._session.limits.max_part_bytes:
-                raise _too_long(self._provider.name, self._session.limits.max_part_bytes)
-            if self._on_text is not None:
-                self._on_text(text)
-            if self._outlet is not None:
-                self._outlet.write_nowait(text, tokens)
-                log = self._session.log
-                if log.is_full:
-                    await log.wait_room()
         if delta.finish is not None:
             self._finish = delta.finish
         if delta.usage is not None:
@@ -256,13 +262,23 @@ class _Attempt:
         if (model, provider) != (self.part.model, self.part.provider):
             self.part = msgspec.structs.replace(self.part, model=model, provider=provider)
 
-    async def _begin(self, opened: Commit | None) -> None:
-        """Take the first text: nobody sees it before the journal knows that the part has begun."""
+    async def _begin(self, delta: Delta, opened: Commit | None) -> None:
+        """Await the first text: nobody sees it before the journal knows that the part has begun."""
+        self._note_writer(delta)
         self._first_at = trio.current_time()
         if opened is not None:
             await self._session.log.wait_noted(opened)
         if not self._is_quiet:
             self._outlet = self._session.open_outlet(self.part)
+
+
+def _has_more(delta: Delta) -> bool:
+    return (
+        delta.usage is not None
+        or delta.tool is not None
+        or delta.response_id is not None
+        or bool(delta.reasoning)
+    )
 
 
 def _too_long(name: str, bound: int) -> AntiphonError:

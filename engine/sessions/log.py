@@ -99,6 +99,7 @@ class Log:
         self._unsaved = after_seq + 1
         self._durable, self._durable_bytes = after_seq, 0
         self._is_save_due = False
+        self._look_seq = self._look_bytes = 0  # no bound can be near before: see `_look`
         self._is_late = False  # the journal is, so that a measure has to look at it
 
     # ---- writing ---------------------------------------------------------------------------------
@@ -122,21 +123,15 @@ class Log:
             self._is_save_due = True
             self._save_later(self._on_lag)
             self._is_late = self.journal.is_full
+            if self._is_late:
+                self._look_seq = 0
         if not self._pending:  # then it is the only one that nobody has seen
             self.view.apply(entry)
             self.visible = seq
             if self._idle:
                 self._wake_idle()
-        size = self._bytes
-        if (
-            self.is_full
-            or self._is_late
-            or seq - self._durable > self._window_events
-            or size - self._durable_bytes > self._window_bytes
-            or (self.is_bounded and seq - self._floor >= self._window_events)
-            or (self.is_bounded and size - self._floor_bytes >= self._window_bytes)
-        ):
-            self._measure()
+        if seq >= self._look_seq or self._bytes >= self._look_bytes:
+            self._look()
 
     async def commit(self, event: Event, *, state: SessionState | None = None) -> None:
         """Number a milestone, make it durable, and only then show it.
@@ -149,6 +144,8 @@ class Log:
         if self.failure is not None:
             raise self.failure
         seq = self._number(event, 0, self.clock()).seq
+        if len(self._entries) > 2 * self._window_events:
+            self._trim()
         commit = self._hand_over(state)
         self._pending.append((seq, commit))
         await self._wait(commit)
@@ -246,13 +243,31 @@ class Log:
     def _number(self, event: Event, size_bytes: int, at: float) -> Entry:
         seq = self.head = self.head + 1
         entry = Entry(seq=seq, at=at, event=event)
-        entries, ends = self._entries, self._ends
-        entries.append(entry)
-        size = self._bytes = self._bytes + size_bytes + _EVENT_BYTES
-        ends.append(size)
-        if len(entries) > 2 * self._window_events or size - ends[0] > 2 * self._window_bytes:
-            self._trim()
+        self._entries.append(entry)
+        self._bytes += size_bytes + _EVENT_BYTES
+        self._ends.append(self._bytes)
         return entry
+
+    def _look(self) -> None:
+        """Keep the window within its bounds, and say anew whether producers have to wait.
+
+        Then say when to look again. Readers and journal only move forward, so until head or bytes
+        have come as far as that, no bound can be reached, and an entry costs two comparisons.
+        """
+        if (
+            len(self._entries) > 2 * self._window_events
+            or self._bytes - self._ends[0] > 2 * self._window_bytes
+        ):
+            self._trim()
+        self._measure()
+        if self.is_full or self._is_late:
+            self._look_seq = 0
+            return
+        seq, size = self._durable, self._durable_bytes
+        if self.is_bounded:
+            seq, size = min(seq, self._floor), min(size, self._floor_bytes)
+        self._look_seq = min(seq, self._base) + self._window_events
+        self._look_bytes = min(size, self._ends[0]) + self._window_bytes
 
     def _hand_over(self, state: SessionState | None) -> Commit:
         if self._handed:
@@ -270,6 +285,7 @@ class Log:
                 self._handed.append((self.head, self._bytes, commit))
             if self.journal.is_full:
                 self.is_full = self._is_late = True
+                self._look_seq = 0
         except JournalFailed as error:  # what was numbered for it must never be shown
             self.failure = error
             raise
@@ -460,6 +476,7 @@ class Log:
     def unbind(self) -> None:
         """Let producers run ahead of all readers from now on (the session is detached)."""
         self.is_bounded = False
+        self._look_seq = 0
         self._measure()
 
     def statistics(self) -> LogStatistics:

@@ -102,9 +102,24 @@ class Encoder:
     def encode(self, entry: Entry) -> bytes:
         """Give the message of an entry, as UTF-8 JSON."""
         event = entry.event
-        if type(event) is Delta and entry.seq > 1 and not entry.cuts:
-            return self._delta(event, entry)
-        return to_json(self.fields(entry))
+        seq = entry.seq
+        if type(event) is not Delta or seq == 1 or entry.cuts:
+            return to_json(self.fields(entry))
+        part = event.part
+        known = self._chunks.get(part.id)
+        if known is None or known[0] is not part:
+            known = self._learn(part)
+        _, head, tokens, timestamp = known
+        text = to_json(event.text)
+        if tokens is not None and timestamp is not None:  # in one step
+            return b"%b%b%b%d%b%d%b%d}" % (
+                head, text, tokens, event.tokens, timestamp, entry.at, self._tail, seq
+            )  # fmt: skip
+        if tokens is not None:
+            text += tokens + b"%d" % event.tokens
+        if timestamp is not None:
+            text += timestamp + b"%d" % entry.at
+        return b"%b%b%b%d}" % (head, text, self._tail, seq)
 
     def shared(self, form: Form) -> Shared:
         """Give what makes a form of an entry, the same one to all readers that want this form."""
@@ -123,23 +138,6 @@ class Encoder:
         if entry.first_seq == 1 and self._story.warnings:
             fields["warnings"] = list(self._story.warnings)
         return fields
-
-    def _delta(self, event: Delta, entry: Entry) -> bytes:
-        part = event.part
-        known = self._chunks.get(part.id)
-        if known is None or known[0] is not part:
-            known = self._learn(part)
-        _, head, tokens, timestamp = known
-        text = to_json(event.text)
-        if tokens is not None and timestamp is not None:  # in one step
-            return b"%b%b%b%d%b%d%b%d}" % (
-                head, text, tokens, event.tokens, timestamp, entry.at, self._tail, entry.seq
-            )  # fmt: skip
-        if tokens is not None:
-            text += tokens + b"%d" % event.tokens
-        if timestamp is not None:
-            text += timestamp + b"%d" % entry.at
-        return b"%b%b%b%d}" % (head, text, self._tail, entry.seq)
 
     def _learn(self, part: Part) -> tuple[Part, bytes, bytes | None, bytes | None]:
         chunk = self._codec.chunk(part, self._story)

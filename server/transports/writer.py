@@ -99,14 +99,7 @@ class Writer:
 
     def wake(self, feed: Feed, _: Subscription | None = None) -> None:
         """Take what an idle feed has, from the numbering step; a plain function."""
-        if (
-            self._is_busy
-            or self._ready
-            or self._held
-            or self._control
-            or self._wire is None
-            or feed.subscription.is_behind
-        ):
+        if self._is_busy or self._ready or self._held or self._control or self._wire is None:
             self._queue(feed)
             return
         subscription = feed.subscription
@@ -114,6 +107,9 @@ class Writer:
         frames: Sequence[bytes]
         if newest is not None:  # each delta comes alone
             frames = (feed.encode(newest),)
+        elif subscription.is_behind:
+            self._queue(feed)
+            return
         else:
             frames = [feed.encode(entry) for entry in subscription.take_nowait()]
         if not self._wire.write_frames(frames):
