@@ -306,14 +306,17 @@ class Log:
             raise
 
     def _settle(self) -> None:
+        shown = self.visible
         try:
             while self._pending and self._pending[0][1].is_done:
-                self._pending.popleft()
+                shown, _ = self._pending.popleft()
         except JournalFailed as error:  # a later one's, which its own task raises; these are due
             self.failure = error
-        upto = self._pending[0][0] - 1 if self._pending else self.head
-        if upto > self.visible:
-            self._publish(upto)
+        if self.failure is None:
+            shown = self._pending[0][0] - 1 if self._pending else self.head
+        # else what follows may be a milestone that the journal did not even take
+        if shown > self.visible:
+            self._publish(shown)
 
     def _publish(self, upto: int) -> None:
         apply, base = self.view.apply, self._base

@@ -193,6 +193,24 @@ async def test_a_milestone_that_the_journal_refuses_is_never_seen_either() -> No
     assert log.visible == 0
 
 
+async def test_a_milestone_that_is_refused_behind_another_one_is_never_seen(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """I2: the first is durable and shown; it must not carry the second along (found by a seed)."""
+    limits = Limits(window_events=1)
+    journal = FaultyJournal(MemoryJournal(limits), delay_s=0.1, fail_at=2)
+    log = await open_log(journal, limits, later=lambda _: None)
+    for text in ("a", "b"):
+        log.append(delta(text), 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.commit, PhaseStarted(phase="solutio"))
+        await trio.testing.wait_all_tasks_blocked()
+        autojump_clock.jump(0.1)  # it is durable, and its task does not know yet
+        with pytest.raises(JournalFailed):
+            await log.commit(PhaseStarted(phase="coagulatio"))
+    assert (log.visible, log.head) == (3, 4)
+
+
 async def test_a_failure_that_is_known_at_once_stops_the_log_as_well(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
