@@ -6,6 +6,7 @@ what their providers say and what breaks stands in the plan. Must not import the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -17,10 +18,11 @@ from engine.actors.mailbox import Mailbox
 from engine.errors import JournalFailed
 from engine.events import JSON, Completed, Failed, Part, PartFailed
 from engine.pipelines.interface import AnyPipeline
-from engine.providers.interface import Delta, GenerationRequest, Message
+from engine.providers.interface import Delta, GenerationRequest, Message, Provider
 from engine.sessions.outcomes import PartCut, PartLost
 from engine.sessions.run import Run
 from engine.supervision import Lost, Member, fan_out
+from engine.testing.account import Account
 from engine.testing.scripted_provider import ScriptedProvider
 from engine.testing.workload import PartPlan, PhasePlan, Workload
 
@@ -63,7 +65,7 @@ class PlanPipeline:
     is_detached = False
     directory = None
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, violate: Callable[[str], None]) -> None:
         self.plans = workload.sessions
         self.providers = {
             (place, part.id): ScriptedProvider(*part.scripts, name=part.id, close_s=part.close_s)
@@ -71,6 +73,11 @@ class PlanPipeline:
             for phase in session.phases
             for part in phase.parts
         }
+        self.account: Account | None = None
+        """Behind which limits all calls are made; None: there are none."""
+        if workload.provider is not None:
+            doubles = {_address(*key): double for key, double in self.providers.items()}
+            self.account = Account(workload.provider, workload.limits, doubles, violate)
 
     def data(self, place: int) -> JSON:
         """See `Simulated.data`."""
@@ -127,7 +134,10 @@ class PlanPipeline:
         if known is not None and known.state != "running":
             return
         part = Part(id=plan.id, target={"prompt_id": plan.id}, phase=phase.name)
-        provider = self.providers[place, plan.id]
+        provider: Provider = self.providers[place, plan.id]
+        request = _request(plan.id)
+        if self.account is not None:
+            provider, request = self.account.provider, _request(_address(place, plan.id))
         try:
             match plan.kind:
                 case "bomb":
@@ -139,13 +149,13 @@ class PlanPipeline:
                     await run.complete_part(part, "".join(plan.pieces))
                 case "ask":
                     with suppress(PartLost):
-                        await run.ask(_request(plan), provider, part=part)
+                        await run.ask(request, provider, part=part)
                 case _:
                     is_quiet = plan.kind == "quiet"
-                    answer = await run.generate(part, _request(plan), provider, quiet=is_quiet)
+                    answer = await run.generate(part, request, provider, quiet=is_quiet)
                     if plan.kind == "improve":
                         part = await run.new_attempt(answer.part, "optimize")
-                        answer = await run.generate(part, _request(plan), provider)
+                        answer = await run.generate(part, request, provider)
                     await run.complete_part(answer.part, answer.text, usage=answer.usage)
         except PartLost as lost:
             await run.emit(PartFailed(part=lost.part, code=lost.code, message=lost.message))
@@ -171,6 +181,11 @@ class PlanPipeline:
         return texts
 
 
-def _request(plan: PartPlan) -> GenerationRequest:
-    messages = (Message(role="user", content=plan.id),)
+def _request(content: str) -> GenerationRequest:
+    messages = (Message(role="user", content=content),)
     return GenerationRequest(messages=messages, model="script", max_tokens=30)
+
+
+def _address(place: int, part: str) -> str:
+    """Name a part of a session, for an account that serves them all."""
+    return f"{place}/{part}"

@@ -21,11 +21,12 @@ import trio
 
 from engine.callers import Options
 from engine.engine import Engine, open_engine
-from engine.errors import JournalFailed, NotFound, ShuttingDown
+from engine.errors import JournalFailed, NotFound, Overloaded, RateLimited, ShuttingDown
 from engine.events import Entry
 from engine.journal.interface import ENDED, Batch, Commit, Journal, SessionState
 from engine.journal.memory import MemoryJournal
 from engine.sessions.session import Session
+from engine.testing.admissions import Admissions
 from engine.testing.bounds import Bounds
 from engine.testing.checker import (
     Missing,
@@ -54,6 +55,8 @@ PATIENCE_S = 600.0
 
 DRAIN_END_S = 1.0
 """How long after its grace a drain is over, whoever stalls."""
+STARTS = 8
+"""How often a client asks for a session for which there is no slot."""
 SETTLED_S = 2.0
 """After this time every write of every plan is durable."""
 EPOCH_S = 1_700_000_000.0
@@ -72,6 +75,10 @@ class Outcome(msgspec.Struct, kw_only=True):
     """How often a session's buffers were measured."""
     drained_s: float | None = None
     """How long the drain took, if there was one."""
+    turned_away: int = 0
+    """Starts for which there was no slot."""
+    calls: int = 0
+    """Calls that came through a limited account."""
     refused: int = 0
     """Late writes of a dead process that the journal refused."""
     appends: int = 0
@@ -109,8 +116,10 @@ class Simulation:
 
     def __init__(self, workload: Workload, pipeline: Simulated | None = None) -> None:
         self.workload = workload
-        self.pipeline: Simulated = pipeline or PlanPipeline(workload)
         self.outcome = Outcome()
+        own = PlanPipeline(workload, partial(self.violate, "I14"))
+        self.pipeline: Simulated = pipeline or own
+        self.account = own.account
         self.witness = WitnessJournal()
         self.journal = self._journal()
         self.sessions: dict[int, Session] = {}
@@ -162,6 +171,9 @@ class Simulation:
         left = trio.lowlevel.current_statistics().tasks_living - before
         if left:
             self.violate("I10", f"{left} tasks are left")
+        if self.account is not None:
+            self.account.compare(is_over=True)
+            self.outcome.calls = self.account.calls
         self._check()
         return self.outcome
 
@@ -247,32 +259,25 @@ class Simulation:
             random=self._random,
             unix_now=lambda: EPOCH_S + trio.current_time(),
         ) as engine:
-            bounds = Bounds(engine, self.workload.limits, partial(self.violate, "I7"))
+            limits = self.workload.limits
+            bounds = Bounds(engine, limits, partial(self.violate, "I7"))
+            self.admissions = Admissions(
+                engine, limits, partial(self.violate, "I14"), is_first_life=self.lives == 1
+            )
             trio.lowlevel.add_instrument(bounds)
+            trio.lowlevel.add_instrument(self.admissions)
             try:
                 yield engine
             finally:
                 trio.lowlevel.remove_instrument(bounds)
+                trio.lowlevel.remove_instrument(self.admissions)
                 self.outcome.looks += bounds.looks
 
     async def _session(self, engine: Engine, place: int, plan: SessionPlan) -> None:
         await trio.sleep(plan.starts_s)
         was_draining = engine.is_draining
-        try:
-            session = await engine.start(
-                self.pipeline.name,
-                self.pipeline.data(place),
-                options=Options(
-                    detached=plan.detached,
-                    deadline_s=plan.deadline_s,
-                    token_budget=plan.token_budget,
-                ),
-            )
-        except JournalFailed:
-            return
-        except ShuttingDown:
-            if not engine.is_draining:
-                self.violate("I11", "a session was refused as if by a drain, without one")
+        session = await self._start(engine, place, plan)
+        if session is None:
             return
         if was_draining:
             self.violate("I11", f"session {place} was started after the drain began")
@@ -287,6 +292,34 @@ class Simulation:
                 nursery.start_soon(client.run, engine, session.session_id)
             nursery.start_soon(self._watch, session)
 
+    async def _start(self, engine: Engine, place: int, plan: SessionPlan) -> Session | None:
+        """Start a session, again after a while where there is no slot; None: it was given up."""
+        options = Options(
+            detached=plan.detached, deadline_s=plan.deadline_s, token_budget=plan.token_budget
+        )
+        for _ in range(STARTS):
+            starting = self.admissions.starting
+            starting[plan.owner] += 1
+            try:
+                return await engine.start(
+                    self.pipeline.name, self.pipeline.data(place), owner=plan.owner, options=options
+                )
+            except JournalFailed:
+                return None
+            except ShuttingDown:
+                if not engine.is_draining:
+                    self.violate("I11", "a session was refused as if by a drain, without one")
+                return None
+            except (Overloaded, RateLimited) as error:
+                self.outcome.turned_away += 1
+                wait_s = error.retry_after_s or 0.0
+            finally:
+                starting[plan.owner] -= 1
+                if not starting[plan.owner]:
+                    del starting[plan.owner]
+            await trio.sleep(wait_s)
+        return None
+
     async def _cancel(self, session: Session, plan: CancelPlan) -> None:
         await trio.sleep(plan.at_s)
         if plan.target is None:
@@ -300,6 +333,8 @@ class Simulation:
     async def _watch(self, session: Session) -> None:
         """See a session's end, and that it leaves nothing behind (I14)."""
         await session.ended.wait()
+        if self.account is not None:
+            self.account.compare(is_over=False)
         if session.budget.reserved:
             self.violate("I14", f"{session.budget} after the end")
         if session.parts:

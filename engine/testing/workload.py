@@ -71,8 +71,17 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     cancels: tuple[CancelPlan, ...] = ()
     starts_s: float = 0.0
     detached: bool = False
+    owner: str = ""
     deadline_s: float | None = None
     token_budget: int | None = None
+
+
+class ProviderPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of the one account through which all calls go."""
+
+    concurrency: int = 0
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class DrainPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +105,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     stall_at: int | None = None
     repeat_every: int = 0
     drain: DrainPlan | None = None
+    provider: ProviderPlan | None = None
+    """None: every part has a provider of its own, without limits."""
 
 
 def make_workload(seed: int, *, faults: bool = True) -> Workload:
@@ -108,12 +119,14 @@ def make_workload(seed: int, *, faults: bool = True) -> Workload:
     random = Random(seed)
     journal: Literal["memory", "durable"] = "durable" if random.random() < 0.5 else "memory"
     is_durable = journal == "durable"
+    sessions = tuple(_session(random) for _ in range(random.choice((1, 1, 2))))
+    limits = _with_tight_bounds(seed, _limits(random))
+    sessions, limits = _with_few_slots(seed, _with_a_flood(seed, sessions), limits)
     return Workload(
         seed=seed,
-        sessions=_with_a_flood(
-            seed, tuple(_session(random) for _ in range(random.choice((1, 1, 2))))
-        ),
-        limits=_with_tight_bounds(seed, _limits(random)),
+        sessions=sessions,
+        limits=limits,
+        provider=_account(seed),
         journal=journal,
         journal_delay_s=random.choice((0.0, 0.001, 0.02, 0.3)) if is_durable else 0.0,
         fail_at=random.randint(1, 25) if faults and is_durable and random.random() < 0.2 else None,
@@ -186,6 +199,37 @@ def _with_tight_bounds(seed: int, limits: Limits) -> Limits:
         limits,
         journal_pending_bytes=random.choice((16, 64, limits.journal_pending_bytes)),
         max_part_bytes=random.choice((40, limits.max_part_bytes, limits.max_part_bytes)),
+    )
+
+
+def _with_few_slots(
+    seed: int, sessions: tuple[SessionPlan, ...], limits: Limits
+) -> tuple[tuple[SessionPlan, ...], Limits]:
+    """Draw, for one seed in ten, more sessions of some owners than may run at one time."""
+    random = Random(f"slots {seed}")
+    if random.random() < 0.9:
+        return sessions, limits
+    more = tuple(_session(random) for _ in range(2))
+    owned = tuple(
+        msgspec.structs.replace(session, owner=random.choice(("", "ann", "ben")))
+        for session in (*sessions, *more)
+    )
+    return owned, msgspec.structs.replace(
+        limits,
+        max_sessions=random.choice((1, 2, 3)),
+        max_sessions_per_owner=random.choice((0, 1)),
+    )
+
+
+def _account(seed: int) -> ProviderPlan | None:
+    """Draw, for one seed in six, limits that a plan does reach."""
+    random = Random(f"account {seed}")
+    if random.random() < 5 / 6:
+        return None
+    return ProviderPlan(
+        concurrency=random.choice((0, 1, 2)),
+        requests_per_minute=random.choice((None, 3, 20)),
+        tokens_per_minute=random.choice((None, 60, 100, 1000)),
     )
 
 
