@@ -5,13 +5,37 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from engine import AntiphonError, Internal, Limits, Overloaded, TooLarge
+import trio
+from prometheus_client.core import Metric
+
+from engine import (
+    AntiphonError,
+    AttemptStarted,
+    CallEnded,
+    Internal,
+    Limits,
+    Overloaded,
+    PartEnded,
+    Providers,
+    Report,
+    SessionEnded,
+    SessionStarted,
+    TooLarge,
+    Usage,
+    all_pipelines,
+    open_engine,
+    provider_configs,
+)
 from engine.errors import ErrorCode
+from server.connections import Connections
+from server.hub import Bounds, Hub
+from server.metrics import Metrics
 from server.problems import status_of
+from server.protocols import all_codecs
 from server.settings import PREFIX, Settings
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -96,6 +120,72 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def metrics_page() -> str:
+    """Every metric of /metrics, from a registry that has seen one report of each kind."""
+    lines = [
+        "# Metrics",
+        "",
+        "`GET /metrics` gives them in Prometheus's text format, without a token: keep it from",
+        "the outside at the proxy (the shipped configurations do). Names that begin with `gen_ai`",
+        "are OpenTelemetry's. No label is a user, a session or a text. `process_*` and `python_*`",
+        "are those of Prometheus's client library. A dashboard is in",
+        "`docs/how-to/deployment/grafana-dashboard.json`.",
+        "",
+        "| name | type | labels | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for family in sorted(trio.run(_families), key=lambda family: str(family.name)):
+        if not family.name.startswith(("antiphon_", "gen_ai_")):
+            continue
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = {key for sample in family.samples for key in sample.labels} - {"le"}
+        shown = ", ".join(f"`{label}`" for label in sorted(labels))
+        lines.append(f"| `{name}` | {family.type} | {shown} | {family.documentation} |")
+    return "\n".join(lines) + "\n"
+
+
+async def _families() -> list[Metric]:
+    limits = Limits()
+    providers = Providers(provider_configs({}, {}), limits=limits, demo=True)
+    async with open_engine(providers=providers, pipelines=all_pipelines()) as engine:
+        hub = Hub(engine, all_codecs(), bounds=Bounds(), drain_s=limits.drain_s)
+        hub.refusals["invalid_request"] += 1
+        metrics = Metrics(hub, Connections())
+        for report in _one_of_each():
+            metrics.listen(report)
+        return metrics.families()
+
+
+def _one_of_each() -> list[Report]:
+    ids: Any = {"session_id": "s", "at": 0.0}
+    call: Any = {**ids, "call": 1, "part_id": "p", "provider": "simulated", "model": "m"}
+    usage = Usage(input_tokens=1, output_tokens=2)
+    return [
+        SessionStarted(protocol="p", request_id=None, is_detached=False, is_recovered=False, **ids),
+        PartEnded(part_id="p", phase="f", outcome="completed", tokens_after_cancel=0, **ids),
+        AttemptStarted(part_id="p", attempt=2, reason="provider", code=None, void_tokens=1, **ids),
+        CallEnded(
+            outcome="completed",
+            code=None,
+            finish="stop",
+            usage=usage,
+            first_token_s=0.1,
+            duration_s=1.0,
+            **call,
+        ),
+        SessionEnded(
+            protocol="p",
+            state="completed",
+            reason="",
+            duration_s=1.0,
+            usage=usage,
+            receipt=None,
+            open_upstreams=0,
+            **ids,
+        ),
+    ]
+
+
 def _subclasses(kind: type[AntiphonError]) -> Iterator[type[AntiphonError]]:
     yield kind
     for child in kind.__subclasses__():
@@ -114,6 +204,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "limits.md": limits_page,
     "errors.md": errors_page,
+    "metrics.md": metrics_page,
 }
 
 

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from engine import AntiphonError
 from server.access import Access, open_access
 from server.hub import Hub
+from server.metrics import Metrics
 from server.problems import http_problem, internal_problem, problem
 from server.routes import add_routes
 
@@ -32,12 +33,13 @@ class Request(TrioRequest):
         super().__init__(method, scheme, path, *more, **named)
 
 
-def create_app(hub: Hub, access: Access | None = None) -> QuartTrio:
+def create_app(hub: Hub, access: Access | None = None, metrics: Metrics | None = None) -> QuartTrio:
     """Give the ASGI application.
 
     Args:
         hub: the engine and what goes with it; it has to outlive the application.
         access: who may do what; None: no authentication.
+        metrics: what /metrics shows; None: new ones, from now on.
     """
     app = QuartTrio("antiphon", static_folder=None)
     app.request_class = Request
@@ -48,6 +50,7 @@ def create_app(hub: Hub, access: Access | None = None) -> QuartTrio:
 
     @app.errorhandler(AntiphonError)
     async def _ours(error: AntiphonError) -> Response:
+        hub.refusals[error.code] += 1
         return problem(error)
 
     @app.errorhandler(HTTPException)
@@ -64,5 +67,8 @@ def create_app(hub: Hub, access: Access | None = None) -> QuartTrio:
     access = access or open_access(hub.engine)
     access.door.guard(app)
     hub.pace = access.pace
-    add_routes(app, hub, access)
+    if metrics is None:
+        metrics = Metrics(hub)
+        hub.engine.telemetry.listen(metrics.listen)
+    add_routes(app, hub, access, metrics)
     return app

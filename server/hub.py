@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
@@ -51,6 +52,8 @@ class Hub:
         """When the drain's grace is over, on trio's clock."""
         self.stopped = trio.Event()
         """Set when sessions have ended or were set aside: sockets close now."""
+        self.refusals: Counter[str] = Counter()
+        """Requests and messages that were refused since the start, by their error's code."""
         self._encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
 
     def begin_drain(self) -> None:

@@ -25,6 +25,7 @@ from server.access import Access
 from server.answers import content_answer, rater_answer
 from server.auth import accept, public
 from server.hub import Hub
+from server.metrics import CONTENT_TYPE, Metrics
 from server.openapi import openapi_document
 from server.protocols.content import request_for
 from server.protocols.control import parse_body
@@ -37,7 +38,7 @@ from server.transports.sse import start_events, stream_events
 from server.transports.websocket import Fixed, serve_socket
 
 
-def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
+def add_routes(app: QuartTrio, hub: Hub, access: Access, metrics: Metrics) -> None:
     """Give the application its URLs. Each needs a token, but for those marked `public`."""
     bounds = hub.bounds
     viewer = access.door.viewer
@@ -164,6 +165,11 @@ def add_routes(app: QuartTrio, hub: Hub, access: Access) -> None:
         if reasons:
             return json({"status": "unavailable", "reasons": reasons}, 503)
         return json({"status": "ready"})
+
+    @app.get("/metrics")
+    @public
+    async def show_metrics() -> Response:
+        return Response(metrics.text(), content_type=CONTENT_TYPE)
 
     # ---- the page --------------------------------------------------------------------------------
 

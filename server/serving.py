@@ -38,10 +38,14 @@ from engine import (
 from server import last_resort
 from server.access import check_keys, open_access
 from server.app import create_app
+from server.connections import Connections
 from server.hub import Hub
 from server.listening import open_listeners, serve
+from server.logs import log_report
+from server.metrics import Metrics
 from server.protocols import all_codecs
 from server.settings import Settings
+from server.tracing import open_tracing
 
 _log = logging.getLogger("antiphon.server")
 
@@ -87,15 +91,28 @@ async def serve_until_told(settings: Settings) -> None:
     async with open_everything(settings) as engine:
         hub = Hub(engine, all_codecs(), bounds=settings.bounds(), drain_s=settings.drain_s)
         listeners = open_listeners(settings.host, settings.port)
-        async with trio.open_nursery() as nursery:
+        connections = Connections()
+        metrics = Metrics(hub, connections)
+        engine.telemetry.listen(metrics.listen)
+        engine.telemetry.listen(log_report)
+        async with (
+            open_tracing(settings.otlp_endpoint, engine.telemetry),
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(metrics.watch_loop)
             await nursery.start(_watch_signals, hub, settings.drain_s, nursery.cancel_scope)
-            await nursery.start(_serve_sockets, hub, settings, listeners, nursery.cancel_scope)
+            app = create_app(hub, open_access(engine, settings), metrics)
+            await nursery.start(
+                _serve_sockets, hub, app, connections, settings, listeners, nursery.cancel_scope
+            )
             _settle_memory()
             _announce(listeners)
 
 
 async def _serve_sockets(
     hub: Hub,
+    app: Any,
+    connections: Connections,
     settings: Settings,
     listeners: Sequence[trio.SocketListener],
     scope: trio.CancelScope,
@@ -112,8 +129,9 @@ async def _serve_sockets(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(end_in_time)
         await serve(
-            create_app(hub, open_access(hub.engine, settings)),
+            app,
             listeners,
+            connections=connections,
             limits=settings.connection_limits(),
             grace_s=SOCKETS_S,
             shutdown_trigger=hub.stopped.wait,

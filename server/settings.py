@@ -23,6 +23,7 @@ from pydantic_settings import (
 from engine import SOURCE_NAMES, Limits, SimSettings, SourceSettings
 from server.connection import ConnectionLimits
 from server.hub import Bounds
+from server.logs import LogFormat, LogLevel
 
 PREFIX = "ANTIPHON_"
 FILE = "antiphon.toml"
@@ -112,6 +113,17 @@ class Settings(BaseSettings):
     sim_faults: str = Field("", description="Simulated faults; see the reference.")
     sim_seed: int = Field(1, description="The simulated provider's seed.")
 
+    log_format: LogFormat = Field("text", description="The log's lines: text, or json.")
+    log_level: LogLevel = Field(
+        "warning", description="What the log leaves out below: debug, info, warning, error."
+    )
+    log_text: bool = Field(
+        False, description="Log the messages of exceptions, which may quote prompts and answers."
+    )
+    otlp_endpoint: str = Field(
+        "", description="A collector that takes traces by OTLP over HTTP; none: no traces."
+    )
+
     token: str = Field("", repr=False, description="For the client commands: the bearer token.")
     url: str = Field("", description="For the client commands: a running server's address.")
 
@@ -133,7 +145,7 @@ class Settings(BaseSettings):
         SimSettings(faults=faults)
         return faults
 
-    @field_validator("url")
+    @field_validator("url", "otlp_endpoint")
     @classmethod
     def _check_url(cls, url: str) -> str:
         parts = urlsplit(url)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 
 import trio
 
 from engine import AntiphonError
 from server.auth import is_loopback
+from server.logs import configure_logging
 from server.serving import serve_until_told
 from server.settings import BadSetting, Settings
 
 
 def run(settings: Settings) -> int:
     """Serve; gives the exit code."""
+    is_verbose = logging.getLogger().isEnabledFor(logging.INFO)
+    configure_logging(
+        settings.log_format,
+        "info" if is_verbose and settings.log_level == "warning" else settings.log_level,
+        shows_text=settings.log_text,
+    )
     if not settings.has_authentication:
         if not is_loopback(settings.host):
             return _refuse(

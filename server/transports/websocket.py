@@ -263,6 +263,7 @@ class Conversation:
                 case Ping():
                     self._writer.say(b'{"type":"pong"}')
         except AntiphonError as error:
+            self._hub.refusals[error.code] += 1
             self._writer.say(refusal(self._codec, error, request_id=request_id, about=about))
         await self._writer.wait_room()
 
