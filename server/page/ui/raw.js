@@ -1,8 +1,10 @@
 /**
  * The raw messages panel: what came over the wire, as it came. Bounded: the newest ones are kept.
+ * Messages can be sent by hand from here as well.
  * @module
  */
 
+import { WireConsole } from './console.js';
 import { button, h } from './dom.js';
 
 const KEPT = 500;
@@ -10,11 +12,13 @@ const SHOWN_CHARS = 2000;
 
 class RawPanel {
   constructor() {
+    this.console = new WireConsole((message, isSent) => this.add(isSent ? 'sent' : 'ws', message));
     this.list = h('ol', { class: 'messages', tabindex: 0, 'aria-label': 'Messages' });
     this.element = h(
       'aside',
       { class: 'raw', id: 'raw', hidden: true, 'aria-label': 'Raw messages' },
       h('header', {}, h('h2', {}, 'Raw messages'), button('Clear', () => this.clear(), 'small')),
+      this.console.element,
       this.list,
     );
     this.toggle = button('Raw', () => this.show(this.element.hidden), 'small', {
