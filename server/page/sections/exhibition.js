@@ -4,6 +4,7 @@
  */
 
 import { user } from '../ui/account.js';
+import { providerNames } from '../ui/banner.js';
 import { button, field, h, options } from '../ui/dom.js';
 import { Runner, keepForm, remembered } from '../ui/runner.js';
 import { Steps } from '../ui/steps.js';
@@ -29,21 +30,21 @@ const SOURCES = ['catalogue', 'wikidata', 'wikipedia', 'artic', 'met', 'european
  * @param {import('../antiphon.js').Client} client
  */
 export async function open(place, client) {
-  const section = new Exhibition(client);
+  const section = new Exhibition(client, await providerNames(client));
   place.append(...section.elements);
   const sessionId = remembered('exhibition');
   if (sessionId) void section.run({ sessionId });
 }
 
 class Exhibition {
-  constructor(client) {
+  constructor(client, providers) {
     this.client = client;
     this.runner = new Runner('exhibition', { start: 'Curate' });
     this.steps = new Steps('Stages', STAGES);
     this.results = h('div', { class: 'results' });
     this.choice = h('div', { class: 'choice', 'aria-live': 'polite' });
     this.proposal = h('div', { class: 'row proposal' });
-    this.form = this._form();
+    this.form = this._form(providers);
     keepForm(this.form, 'exhibition');
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -62,9 +63,11 @@ class Exhibition {
     ];
   }
 
-  _form() {
+  _form(providers) {
     const input = (name, value, more = {}) => h('input', { name, value, ...more });
     const number = (name, value, more = {}) => h('input', { name, type: 'number', value, ...more });
+    const share = (name, value) => number(name, value, { min: 0, max: 1, step: 0.05 });
+    const names = providers.map(({ name }) => name);
     return h('form', { class: 'fields' },
       field('Title of the theme', input('theme_title', 'Dreams Unchained', { required: true, minLength: 5, maxLength: 200 }), { wide: true }),
       field('What it is about', h('textarea', {
@@ -87,6 +90,21 @@ class Exhibition {
           field('Space', h('select', { name: 'space_type' }, ...options(
             ['main', 'project', 'outdoor', 'digital'], 'main'))),
           field('Weeks', number('duration_weeks', 12, { min: 2, max: 52 })),
+          field('Opens', input('opens', '', { type: 'date' })),
+          field('Closes', input('closes', '', { type: 'date' })),
+          field('Budget at most', number('budget_max', '', { min: 1 })),
+          field('Insurance at most', number('insurance_max', '', { min: 1 })),
+          field('From the year', number('start_year', '')),
+          field('To the year', number('end_year', '')),
+          field('Movements', input('movements', ''), { wide: true, hint: 'with commas' }),
+          field('Media', input('media', ''), { wide: true, hint: 'with commas' }),
+          field('Artists from anywhere', h('input', { name: 'include_international', type: 'checkbox', checked: true })),
+          field('Diversity counts', h('input', { name: 'prioritize_diversity', type: 'checkbox', checked: true })),
+          field('Artworks an artist', number('artworks_per_artist', 5, { min: 1, max: 50 })),
+          field('Least relevance of artists', share('min_artist_relevance', 0.5)),
+          field('Least relevance of artworks', share('min_artwork_relevance', 0.4)),
+          field('Provider', h('select', { name: 'provider' }, ...options([['', 'the default'], ...names], ''))),
+          field('Model', input('model', '', { placeholder: 'the default' })),
           h('fieldset', { class: 'wide' }, h('legend', {}, 'Sources'), ...SOURCES.map((name) =>
             field(name, h('input', { type: 'checkbox', name: `source:${name}`, checked: true })))),
         )),
@@ -97,7 +115,11 @@ class Exhibition {
   _request() {
     const of = (name) => this.form.elements[name];
     const list = (name) => of(name).value.split(',').map((each) => each.trim()).filter(Boolean);
-    return {
+    const numberOf = (name) => (of(name).value === '' ? undefined : of(name).valueAsNumber);
+    const textOf = (name) => of(name).value.trim() || undefined;
+    const [start, end] = [textOf('opens'), textOf('closes')];
+    const years = { start_year: numberOf('start_year'), end_year: numberOf('end_year') };
+    return { // what is undefined is not sent
       curator_brief: {
         theme_title: of('theme_title').value,
         theme_description: of('theme_description').value,
@@ -107,12 +129,25 @@ class Exhibition {
         target_audience: of('target_audience').value,
         narrative_style: of('narrative_style').value,
         space_type: of('space_type').value,
+        exhibition_dates: start || end ? { start, end } : undefined,
         duration_weeks: of('duration_weeks').valueAsNumber,
+        budget_max: numberOf('budget_max'),
+        insurance_max: numberOf('insurance_max'),
+        include_international: of('include_international').checked,
+        prioritize_diversity: of('prioritize_diversity').checked,
+        time_period: Object.values(years).some((year) => year !== undefined) ? years : undefined,
+        movements: list('movements'),
+        media: list('media'),
       },
       config: {
         max_artists: of('max_artists').valueAsNumber,
         max_artworks: of('max_artworks').valueAsNumber,
+        artworks_per_artist: numberOf('artworks_per_artist'),
+        min_artist_relevance: numberOf('min_artist_relevance'),
+        min_artwork_relevance: numberOf('min_artwork_relevance'),
         auto_select: !of('choose').checked,
+        provider: textOf('provider'),
+        model: textOf('model'),
         sources: SOURCES.filter((name) => of(`source:${name}`).checked),
       },
     };
