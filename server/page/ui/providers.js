@@ -14,15 +14,21 @@ export class ProviderTable {
   constructor() {
     this._rows = new Map();
     this._body = h('tbody', {});
+    this._idle = h('p', { class: 'meta' });
     this.element = h('div', { class: 'providers', tabindex: 0, role: 'region', 'aria-label': 'Providers' },
       h('table', { class: 'plain' },
         h('thead', {}, h('tr', {}, ...COLUMNS.map((name) => h('th', { scope: 'col' }, name)))),
-        this._body));
+        this._body),
+      this._idle);
   }
 
   /** @param {any[]} providers as observed */
   show(providers) {
-    for (const provider of providers) {
+    const idle = providers.filter(isIdle);
+    const names = idle.map(({ name }) => name).join(', ');
+    const text = names && `Played by the simulated one where they are asked: ${names}.`;
+    if (this._idle.textContent !== text) this._idle.textContent = text;
+    for (const provider of providers.filter((each) => !idle.includes(each))) {
       let row = this._rows.get(provider.name);
       if (!row) {
         row = h('tr', {}, h('th', { scope: 'row' }, provider.name),
@@ -37,6 +43,11 @@ export class ProviderTable {
       });
     }
   }
+}
+
+/** Whether nobody has asked it, and nobody will learn anything from its row. */
+function isIdle({ name, simulated, healthy, calls }) {
+  return simulated && healthy && calls === 0 && name !== 'simulated';
 }
 
 /** A provider's cells after its name. */
