@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from engine.testing.openai_server import open_openai_server
 from tests.requirements import need_chromium, need_node
-from tests.system.server_process import ServerProcess, environment
+from tests.system.server_process import Message, ServerProcess, environment, open_server
 
 HERE = Path(__file__).parent
 PATIENCE_S = 90.0
@@ -40,3 +43,17 @@ async def drive(server: ServerProcess, file: str, check: str, folder: Path, **gi
         )
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-6000:]
     return json.loads(out.read_text())
+
+
+@asynccontextmanager
+async def answering(folder: Path, text: str) -> AsyncIterator[ServerProcess]:
+    """Run a server whose model writes this text."""
+
+    def answer(_: Message) -> str:
+        return text
+
+    (folder / "antiphon.toml").write_text('[providers.openai]\napi = "chat"\n')
+    async with open_openai_server(answer=answer) as upstream:
+        env = {"OPENAI_BASE_URL": upstream.url, "OPENAI_API_KEY": "sk-test-page"}
+        async with open_server(folder, env=env, demo=False) as server:
+            yield server

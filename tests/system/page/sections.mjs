@@ -165,7 +165,17 @@ export default {
   async choose({ page, open }) {
     await open('exhibition');
     await page.getByLabel('I choose').check();
+    await section(page, 'exhibition').getByText('More', { exact: true }).click();
+    await page.getByLabel('To the year').fill('1980');
+    await page.getByLabel('Movements').fill('Surrealism');
+    await page.getByLabel('Opens').fill('2027-05-01');
+    await page.getByLabel('Closes').fill('2027-08-01');
+    const sent = page.waitForRequest(/\/api\/curator\/submit$/);
     await start(page, 'exhibition');
+    const { curator_brief: brief, config } = (await sent).postDataJSON();
+    assert.deepEqual(brief.exhibition_dates, { start: '2027-05-01', end: '2027-08-01' });
+    assert.deepEqual([brief.time_period, brief.movements], [{ end_year: 1980 }, ['Surrealism']]);
+    assert.equal('budget_max' in brief || 'provider' in config, false, 'what is empty is not sent');
     await page.getByRole('heading', { name: 'Choose artists' }).waitFor({ timeout: 40_000 });
     await page.reload();
     await page.waitForSelector('body[data-ready]');
@@ -186,14 +196,97 @@ export default {
     assert.match(font, /Georgia/, 'its own policy lets its style in');
   },
 
-  /** The raw messages panel, filled by a session. */
+  /** One rater is off, one is cancelled alone and asked again; suggestions can be ticked. */
+  async raters({ page, open }) {
+    await open('rater');
+    const rows = page.locator('.rater-row');
+    await rows.nth(2).getByLabel('Ask this rater').uncheck();
+    await page.getByRole('button', { name: 'Add a rater' }).click();
+    await rows.nth(3).getByLabel('Name').fill('Cartographer');
+    await rows.nth(3).getByLabel('Prompt').fill('You are a cartographer. Say where this is.');
+    await start(page, 'rater');
+    const card = (name) => section(page, 'rater').getByRole('article', { name, exact: true });
+    await card('Story critic').locator('.opinion:not(:empty)').waitFor();
+    await page.getByRole('button', { name: 'Cancel Continuity editor' }).click();
+    await card('Continuity editor').locator('.badge', { hasText: 'cancelled' }).waitFor();
+    assert.equal(await ended(page, 'rater'), '3 of 3 raters done.');
+    assert.equal(await card('First reader').count(), 0);
+    await card('Cartographer').locator('.badge', { hasText: 'done' }).waitFor();
+    await page.getByRole('button', { name: 'Retry Continuity editor' }).click();
+    await card('Continuity editor').locator('.badge', { hasText: 'done' }).waitFor();
+    await card('Continuity editor').getByRole('checkbox').first().check();
+    await page.getByRole('button', { name: 'Copy Continuity editor' }).click();
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    assert.equal(copied.match(/^- \[x\] /gm).length, 1);
+    assert.ok(copied.match(/^- \[ \] /gm).length >= 3);
+  },
+
+  /** A text that does not pass the check: its errors by line, and what there is of it. */
+  async invalid({ page, open, given: { text } }) {
+    await open('content');
+    await start(page, 'content');
+    assert.match(await ended(page, 'content'), /did not pass the check/);
+    const content = section(page, 'content');
+    await content.getByText(/^Line \d+: /).first().waitFor();
+    await content.getByText(/attempt 2 \(validation\)/).waitFor();
+    await content.locator('.steps li[data-state=failed]', { hasText: 'Check' }).waitFor();
+    await page.getByRole('button', { name: 'Copy Output' }).click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), text);
+  },
+
+  /** By keyboard alone: past the navigation, start, and cancel; the focus can be seen. */
+  async keyboard({ page, open, url }) {
+    await open('generate');
+    const press = async (name, most = 25) => {
+      for (let n = 0; n < most; n += 1) {
+        await page.keyboard.press('Tab');
+        const at = await page.evaluate(() => ({
+          name: document.activeElement.textContent.trim(),
+          outline: getComputedStyle(document.activeElement).outlineStyle,
+        }));
+        if (at.name !== name) continue;
+        assert.equal(at.outline, 'solid', `the focus on ${name} cannot be seen`);
+        return page.keyboard.press('Enter');
+      }
+      return assert.fail(`${name} is not reached within ${most} steps`);
+    };
+    await press('Skip to the content', 1);
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+    await press('Start', 10);
+    await begun(page, 'generate');
+    await press('Cancel', 3);
+    assert.match(await ended(page, 'generate'), /^Cancelled\./);
+    assert.equal(await stateOf(page, url, 'generate'), 'cancelled');
+  },
+
+  /** The raw messages panel, filled by a session; a message by hand; events on the console. */
   async raw({ page, open }) {
     await open('generate');
+    await page.evaluate(() => localStorage.setItem('DEBUG_STREAMING', 'true'));
+    const logged = [];
+    page.on('console', (message) => logged.push(message.text()));
     await page.getByRole('button', { name: 'Raw' }).click();
+    await page.getByText('Send by hand').click();
+    const panel = page.locator('#raw');
+    assert.equal(await panel.getByRole('button', { name: 'Send message' }).isDisabled(), true);
+    await panel.getByRole('button', { name: 'Connect' }).click();
+    await panel.getByText('Connected.').waitFor();
+    await panel.getByLabel('Message type').selectOption('ping');
+    await panel.getByRole('button', { name: 'Send message' }).click();
+    await panel.locator('li', { hasText: '"type":"pong"' }).waitFor();
+    await panel.getByLabel('What to send').fill('{"type": ');
+    await panel.getByRole('button', { name: 'Send message' }).click();
+    await panel.locator('li', { hasText: 'invalid_json' }).waitFor();
+    await panel.getByLabel('Message type').selectOption('multi_chat');
+    await panel.getByRole('button', { name: 'Send message' }).click();
+    await panel.locator('li', { hasText: '"type":"response"' }).waitFor();
+    await panel.getByRole('button', { name: 'Disconnect' }).click();
+    await panel.getByText(/^Closed/).waitFor();
     await start(page, 'generate');
     await page.locator('.messages li', { hasText: 'phase_start' }).first().waitFor();
     await page.locator('.messages li', { hasText: '"type":"chunk"' }).first().waitFor();
     await ended(page, 'generate');
+    assert.ok(logged.some((text) => text.startsWith('[generate]')), 'DEBUG_STREAMING logs events');
   },
 
   /**

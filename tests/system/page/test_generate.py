@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from engine.testing import openai_wire
-from engine.testing.openai_server import open_openai_server
-from tests.system.page.driving import drive
-from tests.system.server_process import Message, ServerProcess, open_server
+from tests.system.page.driving import answering, drive
+from tests.system.server_process import ServerProcess, open_server
 
 pytestmark = pytest.mark.system
 
@@ -40,20 +38,6 @@ MALICIOUS = """**Bold** and a [harmless link](https://example.com/) first.
 async def server(tmp_path: Path) -> AsyncIterator[ServerProcess]:
     async with open_server(tmp_path, env=PACE) as server:
         yield server
-
-
-@asynccontextmanager
-async def answering(folder: Path, text: str) -> AsyncIterator[ServerProcess]:
-    """Run a server whose model writes this text."""
-
-    def answer(_: Message) -> str:
-        return text
-
-    (folder / "antiphon.toml").write_text('[providers.openai]\napi = "chat"\n')
-    async with open_openai_server(answer=answer) as upstream:
-        env = {"OPENAI_BASE_URL": upstream.url, "OPENAI_API_KEY": "sk-test-page"}
-        async with open_server(folder, env=env, demo=False) as server:
-            yield server
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.system.page.driving import drive
+from tests.system.page.driving import answering, drive
 from tests.system.server_process import ServerProcess, environment, open_server
 
 pytestmark = pytest.mark.system
@@ -64,13 +64,30 @@ async def test_content_in_two_halves(server: ServerProcess, tmp_path: Path) -> N
     await drive(server, FILE, "halves", tmp_path)
 
 
+async def test_raters_one_by_one(server: ServerProcess, tmp_path: Path) -> None:
+    """For each rater Cancel and Retry, on/off, suggestions with tick boxes; x of y raters done."""
+    await drive(server, FILE, "raters", tmp_path)
+
+
+async def test_text_that_does_not_pass(tmp_path: Path) -> None:
+    """Validation errors as "Line N: …", and the text that has them."""
+    text = "This is no question at all."
+    async with answering(tmp_path, text) as server:
+        await drive(server, FILE, "invalid", tmp_path, text=text)
+
+
+async def test_keyboard_alone(server: ServerProcess, tmp_path: Path) -> None:
+    """All of it works without a mouse, and the focus can be seen."""
+    await drive(server, FILE, "keyboard", tmp_path)
+
+
 async def test_selection_by_clicking(server: ServerProcess, tmp_path: Path) -> None:
     """Selection by clicking when asked for; a reload shows it again; the proposal prints."""
     await drive(server, FILE, "choose", tmp_path)
 
 
 async def test_raw_messages(server: ServerProcess, tmp_path: Path) -> None:
-    """The raw messages in a side panel."""
+    """The raw messages in a side panel: connect, choose a type, send, watch."""
     await drive(server, FILE, "raw", tmp_path)
 
 
