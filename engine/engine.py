@@ -32,6 +32,7 @@ from engine.errors import (
     Expired,
     JournalFailed,
     NotFound,
+    Overloaded,
     ShuttingDown,
 )
 from engine.events import JSON, CancelReason, Failed
@@ -236,6 +237,9 @@ class Engine(Registry):
     def _admit(self, owner: str) -> None:
         if self.is_draining:
             raise ShuttingDown("the server is stopping and takes no new sessions", retry_after_s=5)
+        if self.journal.problem and self.journal.patience_s > self.limits.close_s:
+            # It would take the session when it is back; until then nobody can be told of it.
+            raise Overloaded("the journal is away: try again", retry_after_s=2)
         self._slots.check(owner)
 
     def _launch(

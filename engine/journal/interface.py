@@ -249,6 +249,15 @@ class Journal(Protocol):
         ...
 
     @property
+    def patience_s(self) -> float:
+        """How long a commit may take, in seconds, before it counts as failed.
+
+        It is short where waiting cannot help (a disk), and long where what is away comes back by
+        itself and takes what was queued (a server).
+        """
+        ...
+
+    @property
     def problem(self) -> str:
         """Why writes fail at present, for /readyz; "" when all is well."""
         ...

@@ -130,6 +130,8 @@ class MemoryJournal:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
+        self.patience_s = self._limits.close_s
+        """See `Journal.patience_s`."""
         self._logs: dict[str, _Log] = {}
         self._order: list[tuple[float, str]] = []  # (created_at, id) of every session, ascending
         self._ended: dict[str, None] = {}  # ids in the order in which the sessions ended

@@ -25,6 +25,7 @@ import trio
 from engine.errors import JournalFailed
 from engine.events import Entry
 from engine.journal import sqlite_reading as reading
+from engine.journal.commits import Group, QueuedCommit
 from engine.journal.encoding import encode
 from engine.journal.interface import (
     PAGE_BYTES,
@@ -34,7 +35,7 @@ from engine.journal.interface import (
     SessionRecord,
     SessionState,
 )
-from engine.journal.sqlite_commits import Append, Call, Group, QueuedCommit
+from engine.journal.sqlite_commits import Append, Call
 from engine.journal.sqlite_schema import FileLock, explained, open_database
 from engine.journal.sqlite_tail import Snapshot, Tail
 from engine.journal.sqlite_writing import Writer
@@ -70,6 +71,8 @@ class SqliteJournal:
         self._read_limiter = trio.CapacityLimiter(4)
         self._is_running = False
         self._problem = ""
+        self.patience_s = self._limits.close_s
+        """See `Journal.patience_s`."""
 
     def __repr__(self) -> str:
         state = self._problem or ("running" if self._is_running else "not running")
@@ -189,7 +192,7 @@ class SqliteJournal:
         group.writes.append(write)
         group.bytes += size_bytes
         self._pending_bytes += size_bytes
-        if self._pending_bytes > self._limits.journal_pending_bytes:
+        if self.is_full:
             group.wanted.set()  # by all who wait for room
         self._work.set()
         return QueuedCommit(group, write)

@@ -139,7 +139,9 @@ class Log:
         Raises:
             JournalFailed: it could not be made durable, and nobody has seen it.
 
-        Cancellation: none is taken here; a commit is short, and shielded with a deadline.
+        Cancellation: none is taken within `close_s`, for a commit is short as a rule. While the
+        journal is away it is taken later: then the milestone is numbered and not yet shown, and
+        follows with whatever is committed next.
         """
         if self.failure is not None:
             raise self.failure
@@ -150,6 +152,18 @@ class Log:
         self._pending.append((seq, commit))
         await self._wait(commit)
         self._settle()
+
+    async def wait_shown(self) -> None:
+        """Wait until every milestone that was numbered can be seen.
+
+        Raises:
+            JournalFailed: one of them could not be made durable.
+
+        Cancellation: as `commit`.
+        """
+        while self._pending and self.failure is None:
+            await self._wait(self._pending[-1][1])
+            self._settle()
 
     def note(self, *, opened: dict[str, int]) -> Commit:
         """Make a note durable that no reader sees: which attempts of which parts have begun.
@@ -216,7 +230,7 @@ class Log:
                 continue
             self.save()
             if self._handed:
-                await self._wait(self._handed[0][2])
+                await self._wait(self._handed[0][2], shield_s=0.0)
             if self.journal.is_full:
                 await self.journal.wait_room()
             self._learn_durable()
@@ -291,15 +305,20 @@ class Log:
             raise
         return commit
 
-    async def _wait(self, commit: Commit) -> None:
+    async def _wait(self, commit: Commit, *, shield_s: float | None = None) -> None:
+        """Wait for a commit as long as the journal has patience, for a while under a shield."""
         try:
             if commit.is_done:
                 return
-            with trio.CancelScope(
-                deadline=trio.current_time() + self._limits.close_s, shield=True
-            ) as scope:
+            patience_s = self.journal.patience_s
+            shield_s = min(patience_s, self._limits.close_s) if shield_s is None else shield_s
+            with trio.move_on_after(patience_s) as patience:
+                if shield_s:
+                    with trio.move_on_after(shield_s, shield=True):
+                        await commit.wait()
+                        return
                 await commit.wait()
-            if scope.cancelled_caught:
+            if patience.cancelled_caught:
                 raise JournalFailed("the journal did not commit in time")
         except JournalFailed as error:  # from here on nothing can be promised, nor shown
             self.failure = error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -165,19 +166,25 @@ class Session:
 
     async def _work_to_the_end(self) -> Terminal | None:
         terminal: Terminal | None = None
+        failure: Exception | None = None
         try:
             with self._scope:
                 await self._released.wait()
                 self._begin()
                 terminal = await self._work(self)
         except Exception as error:
-            terminal = self._failure(error)
+            failure = error
         except BaseExceptionGroup as group:  # the process ends, and something broke on the way
             errors, cancelled = group.split(Exception)
             if errors is None or cancelled is None:
                 raise
             self._failure(errors)  # logs what is a defect
             raise cancelled from None
+        if failure is not None or self.stop is not None:
+            with suppress(JournalFailed):  # the end is what tells of it
+                await self.log.wait_shown()  # what it tells includes what was on its way
+        if failure is not None:
+            terminal = self._failure(failure)
         if self.stop is not None:  # accepted before the end was numbered: stop means stop
             terminal = self._cancelled(self.stop)
         return None if self.is_set_aside and self.stop is None else terminal

@@ -48,6 +48,7 @@ class FaultyJournal:
             acknowledgement; 0: none is.
         max_pending: batches on their way above which `wait_room` waits.
         max_pending_bytes: their text above which it waits as well.
+        patience_s: see `Journal.patience_s`; `inner`'s unless given.
     """
 
     is_durable = True
@@ -64,7 +65,9 @@ class FaultyJournal:
         repeat_every: int = 0,
         max_pending: int = 1000,
         max_pending_bytes: int = Limits().journal_pending_bytes,
+        patience_s: float | None = None,
     ) -> None:
+        self.patience_s = inner.patience_s if patience_s is None else patience_s
         self._inner = inner
         self._delay_s = delay_s
         self._failing = range(fail_at, fail_at + fail_count) if fail_at else range(0)
