@@ -70,6 +70,23 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     journal_probe_s: float = 1.0
     """While writing fails and nobody writes, it is tried this often whether it works again."""
 
+    # -- Redis
+    redis_connect_s: float = 5.0
+    """How long a connection to Redis may take, greeting included."""
+    redis_timeout_s: float = 5.0
+    """How long one answer may take; then its connection counts as dead. A disk that syncs each
+    commit may need a second when others write."""
+    redis_retry_s: float = 0.05
+    """The wait before a lost connection is tried again; doubles, with jitter."""
+    redis_max_retry_s: float = 1.0
+    """The longest such wait: Redis is back for at most this long before we notice."""
+    redis_lanes: int = 64
+    """Questions on their way over one connection; further ones wait. Writes are not counted."""
+    lease_s: float = 15.0
+    """How long after its last sign of life a process counts as alive to those it shares with."""
+    redis_pipeline: int = 128
+    """Writes that are sent to Redis before an answer is waited for: about 2 ms of its time."""
+
     # -- attempts
     max_attempts: int = 3
     """Attempts of a part, the first included."""

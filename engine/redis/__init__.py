@@ -1,0 +1,1 @@
+"""How the engine speaks with Redis: its address, one connection that is kept up, its scripts."""
