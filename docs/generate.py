@@ -36,7 +36,7 @@ from server.hub import Bounds, Hub
 from server.metrics import Metrics
 from server.problems import status_of
 from server.protocols import all_codecs
-from server.settings import PREFIX, Settings
+from server.settings import PREFIX, Settings, flag_of
 
 REFERENCE = Path(__file__).parent / "reference"
 HEAD = "<!-- Written by docs/generate.py from the code: change it there. -->\n\n"
@@ -48,9 +48,9 @@ def settings_page() -> str:
         "# Settings",
         "",
         "Flags come first, then `ANTIPHON_*` in the environment, then `antiphon.toml` in the",
-        "working directory (or `--config FILE`). In the file the names are those of the flags,",
-        "with underscores. An unknown or bad setting stops the start with its name and what is",
-        "allowed.",
+        "working directory (or `--config FILE`). In the file the names are those of the",
+        "environment, without `ANTIPHON_` and in lower case. An unknown or bad setting stops the",
+        "start with its name and what is allowed.",
         "",
         "| environment | flag | default | |",
         "| --- | --- | --- | --- |",
@@ -59,7 +59,7 @@ def settings_page() -> str:
         if name == "providers":
             continue
         default = "" if field.default in (None, "") else f"`{field.default}`"
-        flag = f"`--{name.replace('_', '-')}`"
+        flag = f"`{flag_of(name)}`"
         lines.append(f"| `{PREFIX}{name.upper()}` | {flag} | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 

@@ -71,6 +71,7 @@ from engine.events import (
 )
 from engine.journal.interface import Document, Journal, SessionRecord, SessionState
 from engine.journal.memory import MemoryJournal
+from engine.journal.redis import RedisJournal
 from engine.journal.sqlite import SqliteJournal
 from engine.knowledge.importing import ImportProgress, ImportReport, import_csv
 from engine.knowledge.sources import SOURCE_NAMES, Sources, SourceSettings, open_sources
@@ -88,6 +89,8 @@ from engine.pipelines.persona import Conversations, Personas, exchange_turns
 from engine.pipelines.rater.failures import RaterErrorCode
 from engine.providers import Providers, SimSettings, provider_configs
 from engine.providers.interface import ProviderInfo
+from engine.redis.address import RedisAddress, parse_address
+from engine.redis.checking import check_redis
 from engine.sessions.at_rest import cancel_at_rest, find_at_rest, read_at_rest
 from engine.sessions.cursors import format_cursor, parse_cursor
 from engine.sessions.outcomes import Answer, PartCut, PartLost
@@ -162,6 +165,10 @@ __all__ = [
     "Document",
     "MemoryJournal",
     "SqliteJournal",
+    "RedisJournal",
+    "RedisAddress",
+    "parse_address",
+    "check_redis",
     "all_pipelines",
     "canonical_phase",
     "ContentPipeline",

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from server.commands.bench import bench
-from server.settings import BadSetting, Settings, load
+from server.settings import BadSetting, Settings, flag_of, load
 
 USAGE = 2
 """Exit code of a wrong flag or setting."""
@@ -28,7 +28,7 @@ def _setting_options(*, only: tuple[str, ...] = ()) -> Callable[[Any], Any]:
         for name, field in reversed(Settings.model_fields.items()):
             if name in _NO_FLAGS or (only and name not in only):
                 continue
-            flag = f"--{name.replace('_', '-')}"
+            flag = flag_of(name)
             shown = "" if field.default in (None, "") else f"  [default: {field.default}]"
             text = (field.description or "") + shown
             if field.annotation is bool:
@@ -359,7 +359,7 @@ def token(
 
 
 @main.command()
-@_setting_options(only=("host", "port", "data", "journal", "demo"))
+@_setting_options(only=("host", "port", "data", "journal", "redis_url", "demo"))
 def doctor(config: Path | None, **flags: Any) -> None:
     """Check the set-up, and say what to do."""
     from server.commands.doctor import run

@@ -27,12 +27,14 @@ from engine import (
     Personas,
     ProviderNotFound,
     Providers,
+    RedisJournal,
     SimSettings,
     SqliteJournal,
     Wheel,
     all_pipelines,
     open_engine,
     open_sources,
+    parse_address,
     provider_configs,
 )
 from server import last_resort
@@ -164,7 +166,11 @@ async def open_journal(settings: Settings, limits: Limits) -> AsyncIterator[Jour
     if settings.journal == "memory":
         yield MemoryJournal(limits)
         return
-    journal = SqliteJournal(journal_path(settings), limits)
+    journal: SqliteJournal | RedisJournal
+    if settings.redis_url:
+        journal = RedisJournal(parse_address(settings.redis_url), limits)
+    else:
+        journal = SqliteJournal(journal_path(settings), limits)
     async with trio.open_nursery() as nursery:
         await nursery.start(journal.run)
         yield journal

@@ -13,14 +13,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
-from engine import SOURCE_NAMES, Limits, SimSettings, SourceSettings
+from engine import (
+    SOURCE_NAMES,
+    InvalidRequest,
+    Limits,
+    SimSettings,
+    SourceSettings,
+    parse_address,
+)
 from server.connection import ConnectionLimits
 from server.hub import Bounds
 from server.logs import LogFormat, LogLevel
@@ -29,6 +36,15 @@ PREFIX = "ANTIPHON_"
 FILE = "antiphon.toml"
 _FILE_ONLY = ("providers", "source_urls")
 """Tables: only the file can hold them."""
+
+
+_FLAGS = {"redis_url": "redis"}
+"""Flags that are not their setting's name."""
+
+
+def flag_of(name: str) -> str:
+    """Give a setting's flag."""
+    return f"--{_FLAGS.get(name, name).replace('_', '-')}"
 
 
 class BadSetting(Exception):
@@ -48,7 +64,14 @@ class Settings(BaseSettings):
     journal: str = Field(
         "sqlite",
         pattern="^(sqlite|memory)$",
-        description="Where logs live: sqlite (in the data folder) or memory (lost at the end).",
+        description="Where logs live without Redis: sqlite (in the data folder) or memory (lost at "
+        "the end).",
+    )
+    redis_url: str = Field(
+        "", repr=False, description="Where logs live instead: redis://host:6379/0 or its like."
+    )
+    lease_s: float = Field(
+        15, gt=0, description="With Redis: a dead process's sessions go on elsewhere after it."
     )
     demo: bool = Field(
         False, description="Known providers without a key are played by the simulated one."
@@ -153,6 +176,24 @@ class Settings(BaseSettings):
             raise ValueError("must be an address like http://127.0.0.1:8000")
         return url
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        if url:
+            try:
+                parse_address(url)
+            except InvalidRequest as error:
+                raise ValueError(error.message) from None
+        return url
+
+    @model_validator(mode="after")
+    def _has_one_journal(self) -> Settings:
+        if self.redis_url and self.journal == "memory":
+            raise ValueError(
+                "ANTIPHON_JOURNAL=memory and ANTIPHON_REDIS_URL exclude each other: set one of them"
+            )
+        return self
+
     @field_validator("source_urls")
     @classmethod
     def _known_sources(cls, urls: dict[str, str]) -> dict[str, str]:
@@ -192,6 +233,7 @@ class Settings(BaseSettings):
             drain_s=self.drain_s,
             retention_s=self.retention_s,
             selection_s=self.selection_s,
+            lease_s=self.lease_s,
         )
 
     def sources(self) -> SourceSettings:
@@ -290,6 +332,9 @@ def _unknown(name: str, known: list[str]) -> str:
 def _explain(error: ValidationError) -> str:
     faults = []
     for fault in error.errors():
+        if not fault["loc"]:  # of several settings together
+            faults.append(fault["msg"].removeprefix("Value error, "))
+            continue
         field = str(fault["loc"][0])
         name = field if field == "providers" else _env_name(field)
         got = f", got {str(fault['input'])[:80]!r}" if Settings.model_fields[field].repr else ""

@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from engine import AntiphonError, Providers, provider_configs
+import trio
+
+from engine import (
+    AntiphonError,
+    JournalFailed,
+    Providers,
+    check_redis,
+    parse_address,
+    provider_configs,
+)
 from server.settings import BadSetting, Settings, load
 
 PACKAGES = ("trio", "hypercorn", "quart", "quart-trio", "trio-websocket", "openai", "pydantic")
@@ -54,6 +63,8 @@ def _findings(flags: dict[str, Any], config: Path | None) -> Iterator[Finding]:
     yield _port(settings)
     yield _folder(settings)
     yield _full_text()
+    if settings.redis_url:
+        yield from _redis(settings)
     yield from _providers(settings)
     for name, purpose in OPTIONAL.items():
         found = shutil.which(name)
@@ -102,6 +113,18 @@ def _full_text() -> Finding:
         except sqlite3.OperationalError:
             return Finding("bad", "SQLite has no full-text search", "use a Python built with FTS5")
     return Finding("ok", f"SQLite {sqlite3.sqlite_version} with full-text search")
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    address = parse_address(settings.redis_url)
+    try:
+        warnings = trio.run(check_redis, address, settings.limits())
+    except JournalFailed as error:
+        yield Finding("bad", "Redis", error.message)
+        return
+    yield Finding("ok", f"Redis at {address.name}")
+    for warning in warnings:
+        yield Finding("note", f"Redis at {address.name}", warning)
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:
