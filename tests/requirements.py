@@ -48,6 +48,16 @@ def need_redis() -> str:
     return need_program("redis-server", hint="install Redis 7 or later")
 
 
+def need_nginx() -> str:
+    """Give nginx's path."""
+    return need_program("nginx", "/usr/sbin/nginx", hint="install nginx 1.18 or later")
+
+
+def need_caddy() -> str:
+    """Give Caddy's path."""
+    return need_program("caddy", hint="install Caddy 2")
+
+
 def need_chromium() -> str:
     """Give the path of Chromium."""
     return need_program(
