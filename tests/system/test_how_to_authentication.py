@@ -68,7 +68,7 @@ async def test_samples_run(tmp_path: Path) -> None:
             ANTIPHON_URL=server.url,
         )
         assert "user ada, role editor" in lines
-        assert any("generate" in line and "completed" in line for line in lines), lines
+        assert any("Prompt 1 of 1 completed" in line for line in lines), lines
 
         client = tmp_path / "client.js"
         client.write_text((FOLDER / "authentication.js").read_text() + USE)
