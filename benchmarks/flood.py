@@ -2,8 +2,9 @@
 
 One user takes every session that a user may have and goes on asking: six WebSockets and six HTTP
 connections that repeat as fast as answers come, in a process of their own. Another user asks for
-one prompt at a time on a few connections. For that one: the time from the request to the first
-token, with and without the flood. Runs alternate, so that whatever else the machine does meets both
+short prompts on a few connections, at a steady pace below what one user may send: who asks faster
+waits for the own turn, with and without a flood, and would not see the difference. For that one: the time from the moment at which the request was due to the first token, so that one that is
+late makes the next ones late too. Runs alternate, so that whatever else the machine does meets both
 alike.
 
     python -m benchmarks.flood            # prints a table, writes benchmarks/results/
@@ -31,6 +32,8 @@ from tests.system.server_process import ServerProcess, open_server
 SECRET = "a secret of the benchmark that is longer than thirty-two bytes"
 CONNECTIONS = 4
 """Of the user who is measured; each asks for one thing at a time."""
+EVERY_S = 0.25
+"""Between two requests of a connection: 16 a second in all, and a user may send 20."""
 SECONDS = 8.0
 RUNS = 4
 ATTACKERS = 6
@@ -39,7 +42,7 @@ BOUND = 1.5
 """What the other's p99 may be at the most, as a ratio: the issue promises it."""
 
 REQUEST = json.dumps(
-    {"request": {"input": "A river", "count": 1, "phases": ["prima-materia"]}, "autoSelect": False}
+    {"request": {"input": "A river", "count": 1, "phases": ["prima-materia"], "maxTokens": 4}}
 )
 ENDLESS = json.dumps({"request": {"input": "A flood", "count": 1}, "detached": True})
 NOTES = {"content_type": "MCQ", "input_text": "The heart pumps blood.", "num_questions": 1}
@@ -94,32 +97,34 @@ async def first_tokens(server: ServerProcess) -> list[float]:
     """Ask for a while; gives the time to the first token of each request, in seconds."""
     found: list[float] = []
     url = f"ws://127.0.0.1:{server.port}/stream"
+    began_at = time.perf_counter() + 0.5
 
-    async def ask() -> None:
+    async def ask(number: int) -> None:
+        due_at = began_at + number * EVERY_S / CONNECTIONS
         async with open_websocket_url(url, extra_headers=headers_of("other")) as connection:
-            while True:
-                found.append(await _ask(connection))
+            while due_at < began_at + SECONDS:
+                await trio.sleep(max(0.0, due_at - time.perf_counter()))
+                found.append(await _ask(connection) - due_at)
+                due_at += EVERY_S
 
-    with trio.move_on_after(SECONDS):
+    with trio.fail_after(SECONDS * 10):  # nobody is left out because he still waits at the end
         async with trio.open_nursery() as nursery:
-            for _ in range(CONNECTIONS):
-                nursery.start_soon(ask)
+            for number in range(CONNECTIONS):
+                nursery.start_soon(ask, number)
     return found
 
 
 async def _ask(connection: WebSocketConnection) -> float:
-    began_at = time.perf_counter()
+    """Ask, and read to the end; gives when the first token came."""
     await connection.send_message(REQUEST)
-    first_s = 0.0
+    first_at = None
     while True:
         message = json.loads(await connection.get_message())
-        if message["type"] == "chunk" and not first_s:
-            first_s = time.perf_counter() - began_at
-            cancel = {"type": "cancel", "session_id": message["session_id"]}
-            await connection.send_message(json.dumps(cancel))
-        elif message["type"] in ("result", "cancelled"):
-            return first_s
-        elif message["type"] == "error":
+        if message["type"] == "chunk" and first_at is None:
+            first_at = time.perf_counter()
+        elif message["type"] == "result" and first_at is not None:
+            return first_at
+        elif message["type"] in ("result", "error", "cancelled"):
             raise RuntimeError(message)
 
 
