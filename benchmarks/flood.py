@@ -3,8 +3,9 @@
 One user takes every session that a user may have and goes on asking: six WebSockets and six HTTP
 connections that repeat as fast as answers come, in a process of their own. Another user asks for
 short prompts on a few connections, at a steady pace below what one user may send: who asks faster
-waits for the own turn, with and without a flood, and would not see the difference. For that one: the time from the moment at which the request was due to the first token, so that one that is
-late makes the next ones late too. Runs alternate, so that whatever else the machine does meets both
+waits for the own turn, with and without a flood, and would not see the difference. For that one:
+the time from the moment at which the request was due to the first token, so that one that is late
+makes the next ones late too. Runs alternate, so that whatever else the machine does meets both
 alike.
 
     python -m benchmarks.flood            # prints a table, writes benchmarks/results/

@@ -371,6 +371,14 @@ OPERATIONS = (
     ),
     Operation(
         method="get",
+        path="/metrics",
+        summary="Give numbers for Prometheus.",
+        media="text/plain",
+        gives={"type": "string"},
+        is_public=True,
+    ),
+    Operation(
+        method="get",
         path="/openapi.json",
         summary="Give this document.",
         gives=required("openapi", "info", "paths", "components"),
