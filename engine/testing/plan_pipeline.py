@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from random import Random
 from typing import Any, Protocol
 
 import trio
 from pydantic import BaseModel
 
 from engine.actors.mailbox import Mailbox
-from engine.errors import JournalFailed
-from engine.events import JSON, Completed, Failed, Part, PartFailed
+from engine.errors import Escalated, JournalFailed
+from engine.events import JSON, Completed, Failed, Part, PartFailed, Progress
 from engine.pipelines.interface import AnyPipeline
 from engine.providers.interface import Delta, GenerationRequest, Message, Provider
 from engine.sessions.outcomes import PartCut, PartLost
 from engine.sessions.run import Run
 from engine.supervision import Lost, Member, fan_out
 from engine.testing.account import Account
+from engine.testing.family import Tape, run_family
+from engine.testing.family_plan import FamilyPlan
 from engine.testing.scripted_provider import ScriptedProvider
 from engine.testing.workload import PartPlan, PhasePlan, Workload
 
@@ -73,6 +76,9 @@ class PlanPipeline:
             for phase in session.phases
             for part in phase.parts
         }
+        self.tapes: list[tuple[FamilyPlan, Tape]] = []
+        """What each family went through."""
+        self._random = Random(workload.seed)
         self.account: Account | None = None
         """Behind which limits all calls are made; None: there are none."""
         if workload.provider is not None:
@@ -98,6 +104,8 @@ class PlanPipeline:
                 await self._chain(run, command.place, phase)
             else:
                 await self._side_by_side(run, command.place, phase)
+            if phase.family is not None:
+                await self._family(run, phase.name, phase.family)
             await run.complete_phase(phase.name, data={"parts": len(phase.parts)})
         return Completed(data={"parts": sorted(run.view.parts)})
 
@@ -126,6 +134,19 @@ class PlanPipeline:
                         await self._make(run, place, phase, part, 1)
             finally:
                 mailbox.close()
+
+    async def _family(self, run: Run, phase: str, plan: FamilyPlan) -> None:
+        tape = Tape()
+        self.tapes.append((plan, tape))
+
+        async def work(child_id: str) -> None:
+            await run.emit(Progress(phase=phase, message=child_id))
+
+        try:
+            await run_family(plan, tape, work, self._random.random)
+        except Escalated:
+            if plan.is_fatal:
+                raise
 
     async def _make(
         self, run: Run, place: int, phase: PhasePlan, plan: PartPlan, _attempt: int

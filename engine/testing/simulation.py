@@ -41,6 +41,7 @@ from engine.testing.checker import (
 from engine.testing.client import Client
 from engine.testing.deterministic import run_deterministic
 from engine.testing.faulty_journal import FaultyJournal
+from engine.testing.otp_rules import check_family
 from engine.testing.plan_pipeline import PlanPipeline, Simulated
 from engine.testing.workload import (
     CancelPlan,
@@ -77,6 +78,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     """How long the drain took, if there was one."""
     turned_away: int = 0
     """Starts for which there was no slot."""
+    marks: int = 0
+    """What was written down of supervised children."""
     calls: int = 0
     """Calls that came through a limited account."""
     refused: int = 0
@@ -120,6 +123,7 @@ class Simulation:
         own = PlanPipeline(workload, partial(self.violate, "I14"))
         self.pipeline: Simulated = pipeline or own
         self.account = own.account
+        self.tapes = own.tapes
         self.witness = WitnessJournal()
         self.journal = self._journal()
         self.sessions: dict[int, Session] = {}
@@ -366,6 +370,10 @@ class Simulation:
         return Reader(name="the journal", readings=readings)
 
     def _check(self) -> None:
+        for family, tape in self.tapes:
+            self.outcome.marks += len(tape)
+            for message in check_family(family, tape)[:1]:  # the rest may follow from it
+                self.violate("I8", message)
         for place, session in self.sessions.items():
             readers = [client.record for client in self.clients[place]]
             late = self.late.get(place)

@@ -16,6 +16,7 @@ from engine.errors import ProviderRefused, ProviderUnavailable
 from engine.events import JSON, Usage
 from engine.limits import Limits
 from engine.providers.interface import Delta
+from engine.testing.family_plan import FamilyPlan, make_family
 from engine.testing.scripted_provider import Fail, Hang, Script, Sleep, Step
 
 PartKind = Literal["generate", "improve", "write", "quiet", "ask", "bomb"]
@@ -40,6 +41,8 @@ class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[PartPlan, ...]
     lanes: int
     is_chain: bool
+    family: FamilyPlan | None = None
+    """Children under a supervisor, at work once the parts are done."""
 
 
 class CancelPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +124,8 @@ def make_workload(seed: int, *, faults: bool = True) -> Workload:
     is_durable = journal == "durable"
     sessions = tuple(_session(random) for _ in range(random.choice((1, 1, 2))))
     limits = _with_tight_bounds(seed, _limits(random))
-    sessions, limits = _with_few_slots(seed, _with_a_flood(seed, sessions), limits)
+    sessions = _with_a_family(seed, _with_a_flood(seed, sessions))
+    sessions, limits = _with_few_slots(seed, sessions, limits)
     return Workload(
         seed=seed,
         sessions=sessions,
@@ -221,9 +225,19 @@ def _with_few_slots(
     )
 
 
+def _with_a_family(seed: int, sessions: tuple[SessionPlan, ...]) -> tuple[SessionPlan, ...]:
+    """Draw, for one seed in six, supervised children for a session's first phase."""
+    random = Random(f"family {seed}")
+    if random.random() < 5 / 6:
+        return sessions
+    first = sessions[0]
+    phase = msgspec.structs.replace(first.phases[0], family=make_family(random))
+    return (msgspec.structs.replace(first, phases=(phase, *first.phases[1:])), *sessions[1:])
+
+
 def _account(seed: int) -> ProviderPlan | None:
     """Draw, for one seed in six, limits that a plan does reach."""
-    random = Random(f"account {seed}")
+    random = Random(f"shared {seed}")
     if random.random() < 5 / 6:
         return None
     return ProviderPlan(

@@ -22,7 +22,7 @@ def test_every_invariant_holds_over_whole_sessions(
 ) -> None:
     """I1 to I4, I7 to I10, I12 and I14, whatever fails, whoever reads, whenever it is cancelled."""
     ends: Counter[str] = Counter()
-    sights, calls, turned_away = 0, 0, 0
+    sights, calls, turned_away, marks = 0, 0, 0, 0
     seeds = range(shard, SEEDS, SHARDS)
     for seed in seeds:
         outcome = simulate(make_workload(seed))
@@ -31,12 +31,16 @@ def test_every_invariant_holds_over_whole_sessions(
         sights += len(outcome.trace)
         calls += outcome.calls
         turned_away += outcome.turned_away
+        marks += outcome.marks
     shown = ", ".join(f"{count} {state}" for state, count in sorted(ends.items()))
     report(f"{len(seeds)} seeds, {ends.total()} sessions ({shown}), {sights} entries checked")
-    report(f"of these, {calls} calls through limits, {turned_away} starts without a slot")
+    report(
+        f"of these, {calls} calls through limits, {turned_away} starts without a slot, "
+        f"{marks} marks of supervised children"
+    )
     if len(seeds) >= 50:
         assert len(ends) == 3, "the workload has to end sessions in every way"
-        assert min(calls, turned_away) > 20, "its limits have to be reached"
+        assert min(calls, turned_away, marks) > 20, "its limits have to be reached"
 
 
 @pytest.mark.parametrize("seed", [3, 17, 43])
