@@ -27,6 +27,9 @@ import trio
 from engine.actors.roster import Roster
 from engine.actors.wheel import Wheel
 from engine.callers import ANYONE, Options, Viewer
+from engine.cluster.cluster import Cluster
+from engine.cluster.interface import Board
+from engine.cluster.messages import Cancel, Select
 from engine.errors import (
     Conflict,
     Expired,
@@ -43,13 +46,15 @@ from engine.observing import Observation, observe
 from engine.sessions.admission import Admission, Admitting
 from engine.sessions.attachment import Attachment
 from engine.sessions.delays import DelayLine
+from engine.sessions.log import Log
 from engine.sessions.recovery import interrupted_sessions
 from engine.sessions.registry import Registry
 from engine.sessions.run import Run
 from engine.sessions.selecting import Pausing, check_indices
-from engine.sessions.session import Session
+from engine.sessions.session import Session, is_over
 from engine.sessions.slots import Slots
 from engine.sessions.view import View
+from engine.sharing import Sharing
 from engine.supervision import Backoff, ChildSpec, Supervisor, open_supervisor
 from engine.telemetry import SessionEnded, SessionStarted, Undelivered
 
@@ -92,6 +97,8 @@ class Engine(Registry):
         self._rollup = DelayLine(limits.rollup_s)
         self._nursery: trio.Nursery | None = None
         self._slots = Slots(limits.max_sessions, limits.max_sessions_per_owner)
+        self.sharing: Sharing | None = None
+        """This process's part in a cluster; None: it is alone."""
 
     # ---- starting --------------------------------------------------------------------------------
 
@@ -136,12 +143,24 @@ class Engine(Registry):
             with trio.CancelScope(
                 shield=True, deadline=trio.current_time() + self.limits.close_s
             ) as scope:
-                await self.journal.create(record)
+                await self._create(record)
             if scope.cancelled_caught:
                 raise JournalFailed("the journal did not take the session in time")
             return self._launch(record, View(), command)
         except BaseException:
             self._slots.give_back(owner)
+            raise
+
+    async def _create(self, record: SessionRecord) -> None:
+        """Make a session durable; in a cluster it is on the board before it is in the journal."""
+        if self.sharing is None:
+            await self.journal.create(record)
+            return
+        await self.sharing.own(record)
+        try:
+            await self.journal.create(record)
+        except BaseException as error:
+            self.sharing.not_begun(record.session_id, is_clear=isinstance(error, Conflict))
             raise
 
     async def start_once(
@@ -169,8 +188,17 @@ class Engine(Registry):
                 protocol, data, owner=owner, options=options, session_id=session_id
             )
         except Conflict:  # another request with this key was faster
-            return await self.record(session_id)
+            return await self._record_soon(session_id)
         return session.record
+
+    async def _record_soon(self, session_id: str) -> SessionRecord:
+        """Give the record of a session that is being started, perhaps by another process."""
+        with trio.move_on_after(self.limits.close_s):
+            while True:
+                with suppress(NotFound):
+                    return await self.record(session_id)
+                await trio.sleep(0.05)
+        return await self.record(session_id)
 
     def _admission(self, owner: str) -> Admission:
         return Admission(
@@ -205,7 +233,7 @@ class Engine(Registry):
             warnings=warnings,
             created_at=now,
             updated_at=now,
-            epochs=(Epoch(name=self._new_epoch(), after_seq=0),),
+            epochs=(Epoch(name=self.new_epoch(), after_seq=0),),
         )
 
     def pipeline(self, protocol: str) -> AnyPipeline:
@@ -224,7 +252,8 @@ class Engine(Registry):
         """Make an id for a session."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
-    def _new_epoch(self) -> str:
+    def new_epoch(self) -> str:
+        """Make a name for a life of a log."""
         return f"{self._random.getrandbits(40):010x}"
 
     def _deadline_s(self, options: Options, pipeline: AnyPipeline, command: Any) -> float:
@@ -261,15 +290,40 @@ class Engine(Registry):
             telemetry=self.telemetry,
         )
         self.sessions[record.session_id] = session
-        self._logs[record.session_id] = session.log
+        before = self.logs.get(record.session_id)
+        self.logs[record.session_id] = session.log
         if not record.detached:
             attachment = Attachment(session, self.wheel, self.limits.grace_s)
             self._attachments[record.session_id] = attachment
             attachment.left()
             if hold:
                 session.hold()
+        if before is not None:
+            self._take_in(session, before)
         self._nursery.start_soon(self._run, session, name=f"session {record.session_id}")
         return session
+
+    def _take_in(self, session: Session, before: Log) -> None:
+        """Move those who read a session while another process ran it to its log here."""
+        has_readers = bool(before.readers)
+        self.replace(before, session.log)
+        if has_readers:
+            self.reader_joined(session.session_id)
+
+    def go_on(self, record: SessionRecord, view: View) -> None:
+        """Go on with a session that was interrupted, under the epoch that its record says."""
+        pipeline = self.pipelines.get(record.protocol)
+        if pipeline is None:
+            _logger.error("session %s: no pipeline %r", record.session_id, record.protocol)
+            return
+        command, _ = pipeline.parse(record.command)
+        self._slots.take(record.owner)
+        self._launch(record, view, command, hold=True)
+
+    @property
+    def room(self) -> int:
+        """How many more sessions this process may run."""
+        return max(0, self.limits.max_sessions - self._slots.taken)
 
     async def _run(self, session: Session) -> None:
         deadline = None
@@ -290,6 +344,8 @@ class Engine(Registry):
                 attachment.joined()
             self.sessions.pop(session.session_id, None)
             self._slots.give_back(session.record.owner)
+            if self.sharing is not None:
+                self.sharing.over(session)
 
     def _tell_started(self, session: Session) -> None:
         if not self.telemetry.is_on:
@@ -382,12 +438,23 @@ class Engine(Registry):
         if reason == "client" and viewer.is_admin and viewer.sub not in ("", record.owner):
             reason = "admin"
         session = self.sessions.get(session_id)
-        if session is not None and not session.has_ended:
+        if self.sharing is not None and self._is_far(record):
+            wanted = Cancel(reason=reason, message=message, target=target or None)
+            if not await self.sharing.ask(session_id, wanted):
+                return await self.record(session_id, viewer)  # it has ended meanwhile
+        elif session is not None and not session.has_ended:
             if target:
                 session.cancel_part(target)
             else:
                 session.cancel(reason, message)
         return record
+
+    def _is_far(self, record: SessionRecord) -> bool:
+        """Whether a session is at work in another process, or about to be."""
+        session = self.sessions.get(record.session_id)
+        if session is not None:
+            return session.is_set_aside
+        return record.state not in ENDED
 
     async def select(
         self, session_id: str, phase: str, indices: object, *, viewer: Viewer = ANYONE
@@ -407,9 +474,13 @@ class Engine(Registry):
 
         Cancellation: a choice that was accepted stays accepted.
         """
-        await self.record(session_id, viewer)
+        record = await self.record(session_id, viewer)
         chosen = check_indices(indices)
         session = self.sessions.get(session_id)
+        if self.sharing is not None and self._is_far(record):
+            if await self.sharing.ask(session_id, Select(phase=phase, indices=chosen)):
+                return chosen
+            session = None
         if session is None:
             raise Conflict(f"session {session_id} has ended, and takes no selection")
         await session.select(phase, chosen).wait_end()
@@ -422,11 +493,30 @@ class Engine(Registry):
             NotFound, Expired: as `record`.
         """
         await self.cancel(session_id, viewer=viewer)
+        await self.wait_ended(session_id)
+        self.logs.pop(session_id, None)
+        await self.journal.delete(session_id)
+
+    async def wait_ended(self, session_id: str, target: JSON | None = None) -> None:
+        """Wait until a session, or every part of a target in it, has ended, wherever it runs.
+
+        Raises:
+            NotFound, Expired: as `record`.
+
+        Cancellation: nothing has changed.
+        """
         session = self.sessions.get(session_id)
         if session is not None:
-            await session.ended.wait()
-        self._logs.pop(session_id, None)
-        await self.journal.delete(session_id)
+            if target is not None:
+                await session.wait_ended(target)
+            else:
+                await session.ended.wait()
+        elif self.sharing is not None:
+            with await self.subscribe(session_id) as subscription:
+                subscription.snapshot()
+                while not (target and is_over(subscription.log.view, target)):
+                    if not await subscription.receive():
+                        return
 
     # ---- draining --------------------------------------------------------------------------------
 
@@ -461,6 +551,8 @@ class Engine(Registry):
         with trio.move_on_after(self.limits.close_s if within_s is None else within_s):
             for session in sessions:
                 await session.ended.wait()
+            if self.sharing is not None:  # others take at once what was set aside
+                await self.sharing.hand_over()
         self._is_stopped = True
 
     # ---- life ------------------------------------------------------------------------------------
@@ -471,14 +563,11 @@ class Engine(Registry):
         The grace of attached sessions begins here, and here the engine is ready: a long recovery
         must not use up the time in which their clients may come back.
         """
-        for record, view in await interrupted_sessions(self.journal, self._new_epoch):
-            pipeline = self.pipelines.get(record.protocol)
-            if pipeline is None:
-                _logger.error("session %s: no pipeline %r", record.session_id, record.protocol)
-                continue
-            command, _ = pipeline.parse(record.command)
-            self._slots.take(record.owner)
-            self._launch(record, view, command, hold=True)
+        if self.sharing is not None:
+            await self.sharing.rescue_all()
+            return
+        for record, view in await interrupted_sessions(self.journal, self.new_epoch):
+            self.go_on(record, view)
 
     async def _expire_often(self) -> None:
         while True:
@@ -499,6 +588,7 @@ async def open_engine(
     services: Mapping[str, Any] | None = None,
     random: Random | None = None,
     unix_now: Callable[[], float] = time.time,
+    board: Board | None = None,
 ) -> AsyncIterator[Engine]:
     """Open an engine; sessions run inside the block.
 
@@ -514,6 +604,10 @@ async def open_engine(
         random: for ids and jitter; a seeded one makes a simulation repeatable.
         unix_now: what the clock on the wall says at the start, in Unix seconds; a simulation that
             is to be repeatable, or to start again later, brings its own.
+        board: what it shares with other processes on the same journal; None: it is alone.
+
+    Raises:
+        Unreachable: the board cannot be reached.
     """
     limits = limits or Limits()
     journal = journal if journal is not None else MemoryJournal(limits)
@@ -535,6 +629,11 @@ async def open_engine(
             await supervisor.start(spec)
         async with trio.open_nursery() as nursery:
             engine._nursery = nursery
+            if board is not None:
+                cluster = Cluster(board, limits, engine.new_id)
+                engine.sharing = Sharing(engine, cluster)
+                engine.following = engine.sharing.following
+                await nursery.start(engine.sharing.run)
             await engine._recover()
             yield engine
             if not engine._is_stopped:  # after a drain, nobody gets more time

@@ -82,10 +82,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The longest such wait: Redis is back for at most this long before we notice."""
     redis_lanes: int = 64
     """Questions on their way over one connection; further ones wait. Writes are not counted."""
-    lease_s: float = 15.0
-    """How long after its last sign of life a process counts as alive to those it shares with."""
     redis_pipeline: int = 128
     """Writes that are sent to Redis before an answer is waited for: about 2 ms of its time."""
+
+    # -- the cluster
+    lease_s: float = 15.0
+    """After this long without a word from a process, others take its sessions. Longer than any
+    pause that a healthy process makes; a reader's process counts as gone after the same time."""
+    take_s: float = 1.0
+    """A process looks this often for sessions to take over; offered ones are announced, too."""
+    ask_s: float = 20.0
+    """How long a question waits for the owner of a session: a lease and a takeover."""
+    follow_s: float = 1.0
+    """A process that reads a session of another says so at least this often."""
+    position_s: float = 0.100
+    """How often, at most, it says how far its fastest reader is: an attached session's window is
+    seconds long."""
+    tell_s: float = 0.020
+    """How often, at most, an owner's process says that there is more to read: what was written
+    since the last time is joined, and it is less than the journal's own lag."""
 
     # -- attempts
     max_attempts: int = 3

@@ -66,6 +66,29 @@ def cut_after(entry: Entry, seq: int) -> Entry | None:
     return entry.after(seq)
 
 
+def until(run: Sequence[Entry], seq: int) -> tuple[Entry, ...]:
+    """Give what of a run comes up to an offset; a merged entry that goes beyond it is split."""
+    if not run or run[-1].seq <= seq:
+        return tuple(run)
+    whole = [entry for entry in run if entry.seq <= seq]
+    crossing = next(entry for entry in run if entry.seq > seq)
+    return (*whole, *(single for single in split(crossing) if single.seq <= seq))
+
+
+def split(entry: Entry) -> tuple[Entry, ...]:
+    """Give an entry for each offset that a merged one covers; one that is not merged is itself."""
+    event = entry.event
+    if not entry.cuts or not isinstance(event, Delta):
+        return (entry,)
+    singles: list[Entry] = []
+    start = 0
+    for seq, (chars, tokens) in enumerate(entry.cuts, entry.first_seq):
+        delta = Delta(part=event.part, text=event.text[start : start + chars], tokens=tokens)
+        singles.append(Entry(seq=seq, at=entry.at, event=delta))
+        start += chars
+    return tuple(singles)
+
+
 def _is_same(one: Part, other: Part) -> bool:
     return one.id == other.id and one.attempt == other.attempt
 

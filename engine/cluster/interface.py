@@ -41,8 +41,9 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
 class Board(Protocol):
     """One process's access to the board. Methods work only while `run` runs.
 
-    Every method raises `Unreachable` when the board cannot be reached; whether it was done is then
-    unknown, and repeating it is safe. Cancellation: the same, unless a method says otherwise.
+    Every method raises `Unreachable` when the board cannot be reached, within a quarter of a lease;
+    whether it was done is then unknown, and repeating it is safe (but for `post`). Cancellation:
+    the same, unless a method says otherwise.
     """
 
     @property

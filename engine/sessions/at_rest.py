@@ -35,7 +35,7 @@ async def read_at_rest(
     """
     seq = 0
     if after is not None:
-        place_of = place(record, *parse_cursor(after))
+        place_of = place(record.epochs, *parse_cursor(after))
         if place_of is None:
             raise NotFound(f"the cursor {after!r} is not one of session {record.session_id}")
         seq = place_of

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.errors import InvalidRequest
-from engine.journal.interface import SessionRecord
+from engine.journal.interface import Epoch
 
 MAX_DIGITS = 18
 """Of an offset: what fits into 64 bits, and Python itself refuses to read thousands of them."""
@@ -30,15 +32,13 @@ def parse_cursor(text: str) -> tuple[str, int]:
     return epoch, int(digits)
 
 
-def place(record: SessionRecord, epoch: str, seq: int) -> int | None:
+def place(epochs: Sequence[Epoch], epoch: str, seq: int) -> int | None:
     """Give the offset after which a reader with this cursor goes on; None: no such epoch.
 
     What a reader saw of an earlier life beyond its durable end belongs to parts that have started
     a new attempt since, so it goes on right after that end.
     """
-    for index, life in enumerate(record.epochs):
+    for index, life in enumerate(epochs):
         if life.name == epoch:
-            if index + 1 < len(record.epochs):
-                return min(seq, record.epochs[index + 1].after_seq)
-            return seq
+            return min([seq, *(later.after_seq for later in epochs[index + 1 :])])
     return None

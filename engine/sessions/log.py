@@ -8,7 +8,11 @@ it (I1).
 
 The numbering step is a plain function: it numbers, keeps, folds and wakes, with no `await` between.
 An idle reader's `wake` is called right there and may take the entry and write it to its socket: no
-task wakes up for it. Must not import pipelines, providers or a concrete journal.
+task wakes up for it.
+
+Where another process runs the session, `feed` stands in the place of the numbering step: it shows
+what that process has made durable. Readers see no difference. Must not import pipelines, providers
+or a concrete journal.
 """
 
 from __future__ import annotations
@@ -16,22 +20,21 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import trio
 
 from engine.errors import JournalFailed
 from engine.events import Attempt, Delta, Entry, Event, Item, Part, Progress, Reasoning
-from engine.journal.interface import Batch, Commit, Journal, SessionState
-from engine.merging import merge
+from engine.journal.interface import Batch, Commit, Epoch, Journal, SessionState
+from engine.merging import merge, split
 from engine.sessions.view import View
 from engine.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from engine.limits import Limits
-    from engine.sessions.subscription import Subscription
 
 _logger = logging.getLogger("antiphon.engine")
 
@@ -39,12 +42,19 @@ _EVENT_BYTES = 64
 """What an entry counts for besides its text."""
 
 
+class Reader(Protocol):
+    """Whoever reads a log: a subscription, or another process."""
+
+    def wake_up(self) -> None:
+        """There is something to take; a plain function, called from the numbering step."""
+
+
 class Log:
     """One session's log, from `after_seq` on.
 
     Args:
         session_id: whose log it is.
-        epoch: the name of its present life.
+        epochs: its lives; the last one is the one that this log is.
         after_seq: the last durable offset of the life before; 0 for the first.
         journal: where entries become durable.
         limits: the window's bounds, the journal's lag.
@@ -59,7 +69,7 @@ class Log:
         self,
         *,
         session_id: str,
-        epoch: str,
+        epochs: tuple[Epoch, ...],
         after_seq: int,
         journal: Journal,
         limits: Limits,
@@ -70,7 +80,8 @@ class Log:
         telemetry: Telemetry | None = None,
     ) -> None:
         self.session_id = session_id
-        self.epoch = epoch
+        self.epochs = epochs
+        self.epoch = epochs[-1].name
         self.journal = journal
         self.view = view if view is not None else View()
         self.is_bounded = is_bounded
@@ -80,7 +91,7 @@ class Log:
         """Whether producers have to `wait_room` before they write more."""
         self.failure: JournalFailed | None = None
         self.clock = clock
-        self.readers: set[Subscription] = set()
+        self.readers: set[Reader] = set()
         self._telemetry = telemetry or Telemetry()
         self._limits = limits
         self._window_events = limits.window_events
@@ -93,7 +104,7 @@ class Log:
         self._bytes = 0
         self._floor, self._floor_bytes = after_seq, 0  # where the fastest reader is
         self._room = trio.lowlevel.ParkingLot()
-        self._idle: list[Subscription] = []
+        self._idle: list[Reader] = []
         self._pending: deque[tuple[int, Commit]] = deque()  # milestones on their way
         self._handed: deque[tuple[int, int, Commit]] = deque()  # batches on their way, and bytes
         self._unsaved = after_seq + 1
@@ -253,6 +264,33 @@ class Log:
     def _save_due(self) -> None:
         self._is_save_due = False
         self.save()
+
+    def feed(self, entries: Iterable[Entry]) -> None:
+        """Show what the process that runs the session has made durable, in this life or before.
+
+        Entries that are here already are skipped; a merged one is split, so that the window has an
+        entry for each offset.
+        """
+        before = self.head
+        for merged in entries:
+            if merged.seq <= self.head:
+                continue
+            for entry in split(merged):
+                if entry.seq > self.head:
+                    self.head = entry.seq
+                    self._entries.append(entry)
+                    self._bytes += size_of(entry.event) + _EVENT_BYTES
+                    self._ends.append(self._bytes)
+        if self.head > before:
+            self._durable, self._durable_bytes = self.head, self._bytes
+            self._unsaved = self.head + 1
+            self._publish(self.head)
+            self._trim()
+
+    def end_nowhere(self) -> None:
+        """Let readers go: the session was deleted, and nothing will follow."""
+        self.is_ended = True
+        self._wake_idle()
 
     def _number(self, event: Event, size_bytes: int, at: float) -> Entry:
         seq = self.head = self.head + 1
@@ -459,14 +497,27 @@ class Log:
                 self._measure()
         return self._entries[index]
 
-    def arm(self, reader: Subscription) -> None:
+    def arm(self, reader: Reader) -> None:
         """Have an idle reader woken by the next entry."""
         self._idle.append(reader)
 
-    def disarm(self, reader: Subscription) -> None:
-        """Take it back."""
-        if reader in self._idle:
+    def disarm(self, reader: Reader) -> bool:
+        """Take it back; gives whether the reader was idle."""
+        is_idle = reader in self._idle
+        if is_idle:
             self._idle.remove(reader)
+        return is_idle
+
+    @property
+    def floor(self) -> int:
+        """How far the fastest reader is."""
+        return self._floor
+
+    @property
+    def durable(self) -> int:
+        """The last offset that this life is known to have made durable."""
+        self._learn_durable()
+        return self._durable
 
     def moved(self, cursor: int) -> None:
         """Learn that a reader has taken everything up to an offset."""

@@ -30,13 +30,10 @@ async def fold(journal: Journal, session_id: str) -> View:
     return view
 
 
-async def interrupted_sessions(
-    journal: Journal, new_epoch: Callable[[], str]
-) -> list[tuple[SessionRecord, View]]:
-    """Give each session that was at work when the process ended, with its new epoch begun.
+async def interrupted_records(journal: Journal) -> list[SessionRecord]:
+    """Give each session that has not ended, the newest first.
 
-    The oldest first. Many at a time, so that the journal can commit their epochs together: one
-    after the other, 1,000 sessions kept the server from listening for 20 s.
+    Cancellation: nothing has changed.
     """
     records: list[SessionRecord] = []
     cursor: str | None = None
@@ -46,7 +43,18 @@ async def interrupted_sessions(
         )
         records += page
         if cursor is None:
-            break
+            return records
+
+
+async def interrupted_sessions(
+    journal: Journal, new_epoch: Callable[[], str]
+) -> list[tuple[SessionRecord, View]]:
+    """Give each session that was at work when the process ended, with its new epoch begun.
+
+    The oldest first. Many at a time, so that the journal can commit their epochs together: one
+    after the other, 1,000 sessions kept the server from listening for 20 s.
+    """
+    records = await interrupted_records(journal)
     found: dict[str, tuple[SessionRecord, View]] = {}
     waiting = [(record.session_id, new_epoch()) for record in records]
 

@@ -15,15 +15,17 @@ import trio
 
 from engine.callers import ANYONE, Picture, Viewer
 from engine.errors import Expired, InvalidRequest, NotFound
-from engine.journal.interface import Journal, SessionRecord, SessionState
+from engine.journal.interface import ENDED, Journal, SessionRecord, SessionState
 from engine.limits import Limits
 from engine.sessions.attachment import Attachment
 from engine.sessions.cursors import parse_cursor, place
 from engine.sessions.delays import DelayLine
+from engine.sessions.following import AHEAD_WINDOWS, Following
 from engine.sessions.log import Log
 from engine.sessions.recovery import fold
 from engine.sessions.session import Session
 from engine.sessions.subscription import Gap, Subscription
+from engine.sessions.usage import usage_of
 from engine.sessions.view import View
 from engine.telemetry import Telemetry
 
@@ -45,7 +47,12 @@ class Registry:
         self.telemetry = Telemetry()
         """Tells whoever measures the engine what its sessions do."""
         self._attachments: dict[str, Attachment] = {}
-        self._logs: WeakValueDictionary[str, Log] = WeakValueDictionary()
+        self.logs: WeakValueDictionary[str, Log] = WeakValueDictionary()
+        """The logs that somebody writes or reads, by their session's id."""
+        self.following: Following | None = None
+        """Feeds the logs of sessions that other processes run; None: there are none."""
+        self.on_new_life: Callable[[str, str], None] = lambda session_id, epoch: None
+        """Told that a session's open log goes on under another epoch, before any reader is."""
         self._lag = DelayLine(limits.journal_lag_s / 2)
         self._trio_now = trio.lowlevel.current_clock().current_time
         self._clock_offset = unix_now() - trio.current_time()
@@ -95,8 +102,10 @@ class Registry:
         view = log.view
         if session is not None:
             usage = session.usage.as_json()
+        elif view.terminal is not None:
+            usage = view.terminal.usage
         else:
-            usage = view.terminal.usage if view.terminal is not None else {}
+            usage = usage_of(view).as_json() if self.following is not None else {}
         return Picture(record=record, epoch=log.epoch, view=view, usage=usage)
 
     async def list(
@@ -145,22 +154,36 @@ class Registry:
         """
         record = await self.record(session_id, viewer)
         log = await self._log(record)
+        is_far = self.following is not None and not (log.is_ended or self.runs(session_id))
         seq = after_seq if after_seq is not None else 0
         if after is not None:
-            seq = self._place(record, log, after, on_gap)
-        attachment = self._attachments.get(session_id)
+            if is_far and self.following is not None and not self._is_known(log, after):
+                log = await self.following.refresh(log)
+            seq = self._place(record, log, after, on_gap, is_far=is_far)
         subscription = Subscription(log, seq, wake=wake, on_close=self._reader_left)
-        if attachment is not None:
-            attachment.joined()
-            self.sessions[session_id].release()
+        self.reader_joined(session_id)
+        if is_far and self.following is not None:
+            self.following.joined(session_id)
         return subscription
 
+    def _is_known(self, log: Log, after: str) -> bool:
+        epoch, requested = parse_cursor(after)
+        seq = place(log.epochs, epoch, requested)
+        return seq is not None and seq <= log.visible
+
     def _place(
-        self, record: SessionRecord, log: Log, after: str, on_gap: Callable[[Gap], None] | None
+        self,
+        record: SessionRecord,
+        log: Log,
+        after: str,
+        on_gap: Callable[[Gap], None] | None,
+        *,
+        is_far: bool,
     ) -> int:
         epoch, requested = parse_cursor(after)
-        seq = place(record, epoch, requested)
-        if seq is not None and seq <= log.visible:
+        seq = place(log.epochs, epoch, requested)
+        ahead = AHEAD_WINDOWS * self.limits.window_events if is_far else 0
+        if seq is not None and seq <= log.visible + ahead:
             return seq
         if on_gap is None:
             raise InvalidRequest(
@@ -171,26 +194,62 @@ class Registry:
         return 0 if seq is None else log.visible
 
     def _reader_left(self, subscription: Subscription) -> None:
-        attachment = self._attachments.get(subscription.session_id)
+        self.reader_left(subscription.session_id)
+        if self.following is not None:
+            self.following.left(subscription.session_id)
+
+    def reader_joined(self, session_id: str) -> None:
+        """Tell an attached session that it has a reader, here or in another process."""
+        attachment = self._attachments.get(session_id)
+        if attachment is not None:
+            attachment.joined()
+            self.sessions[session_id].release()
+
+    def reader_left(self, session_id: str) -> None:
+        """Tell an attached session that a reader has gone."""
+        attachment = self._attachments.get(session_id)
         if attachment is not None:
             attachment.left()
 
     async def _log(self, record: SessionRecord) -> Log:
-        """Give a live session's log, or open an ended one's from the journal."""
-        log = self._logs.get(record.session_id)
+        """Give a live session's log, or open an ended one's, or a far one's, from the journal."""
+        session_id = record.session_id
+        log = self.logs.get(session_id)
         if log is None:
-            view = await fold(self.journal, record.session_id)
-            log = self._logs.get(record.session_id)
+            view = await fold(self.journal, session_id)
+            if self.following is not None and record.state not in ENDED:
+                # It may have begun another life meanwhile; what was read belongs to it or before.
+                record = await self.journal.load(session_id) or record
+            log = self.logs.get(session_id)
             if log is None:
-                log = self._new_log(record, view, is_bounded=False)
-                log.is_ended = True
-                self._logs[record.session_id] = log
+                log = self.open_log(record, view)
+                if self.following is None or record.state in ENDED:
+                    log.is_ended = True
+                self.logs[session_id] = log
         return log
+
+    # ---- logs that other processes write (`Library`) ---------------------------------------------
+
+    def runs(self, session_id: str) -> bool:
+        """Whether a session is at work in this process."""
+        return session_id in self.sessions
+
+    def open_log(self, record: SessionRecord, view: View) -> Log:
+        """Make a log that nobody here writes."""
+        return self._new_log(record, view, is_bounded=False)
+
+    def replace(self, old: Log, new: Log) -> None:
+        """Move all readers of a log to another one of its session, at their places there."""
+        self.logs[new.session_id] = new
+        self.on_new_life(new.session_id, new.epoch)
+        for reader in tuple(old.readers):
+            if isinstance(reader, Subscription):
+                reader.move(new, place(new.epochs, old.epoch, reader.cursor) or 0)
 
     def _new_log(self, record: SessionRecord, view: View, *, is_bounded: bool) -> Log:
         return Log(
             session_id=record.session_id,
-            epoch=record.epochs[-1].name,
+            epochs=record.epochs,
             after_seq=view.seq,
             journal=self.journal,
             limits=self.limits,

@@ -17,7 +17,14 @@ import msgspec
 import trio
 
 from engine.actors.roster import Roster, use_roster
-from engine.errors import AntiphonError, Conflict, Escalated, JournalFailed, NotFound
+from engine.errors import (
+    AntiphonError,
+    Conflict,
+    Escalated,
+    Fenced,
+    JournalFailed,
+    NotFound,
+)
 from engine.events import (
     JSON,
     Attempt,
@@ -42,12 +49,13 @@ from engine.sessions.outlet import Outlet
 from engine.sessions.selecting import Pause
 from engine.sessions.states import ENDED, advance, step_of
 from engine.sessions.stopping import Stop
-from engine.sessions.usage import UsageBook
+from engine.sessions.usage import usage_of
 from engine.telemetry import AttemptStarted, Telemetry
 
 if TYPE_CHECKING:
     from engine.limits import Limits
     from engine.sessions.delays import DelayLine
+    from engine.sessions.view import View
 
 _logger = logging.getLogger("antiphon.engine")
 
@@ -99,10 +107,7 @@ class Session:
         self.random = random
         self.state: SessionState = record.state
         self.budget = Budget(record.token_budget)
-        self.usage = UsageBook()
-        for done in log.view.parts.values():  # of an earlier life, before a crash
-            if done.completed is not None:
-                self.usage.add(done.part.id, done.part.target, done.completed.usage)
+        self.usage = usage_of(log.view)  # of an earlier life, before a crash
         self.stop: Stop | None = None
         """The accepted cancel of the whole session."""
         self.parts: dict[str, RunningPart] = {}
@@ -180,6 +185,9 @@ class Session:
                 raise
             self._failure(errors)  # logs what is a defect
             raise cancelled from None
+        if isinstance(self.log.failure, Fenced) or isinstance(failure, Fenced):
+            self.is_set_aside = True  # it goes on where its new owner is, a cancel as well
+            return None
         if failure is not None or self.stop is not None:
             with suppress(JournalFailed):  # the end is what tells of it
                 await self.log.wait_shown()  # what it tells includes what was on its way
@@ -206,6 +214,8 @@ class Session:
         try:
             await self.log.commit(terminal, state=state)
             self.state = state
+        except Fenced:
+            self.is_set_aside, self.is_ending = True, False
         except JournalFailed as error:
             _logger.error("session %s: %s", self.session_id, error.message)
             self.state = "failed"
@@ -294,12 +304,8 @@ class Session:
             await self._part_ended.park()
 
     def _is_over(self, target: JSON) -> bool:
-        named = [view for view in self.log.view.parts.values() if matches(view.part, target)]
-        return (
-            bool(named)
-            and all(view.state != "running" for view in named)
-            and not any(matches(running.part, target) for running in self.parts.values())
-        )
+        is_running = any(matches(running.part, target) for running in self.parts.values())
+        return is_over(self.log.view, target) and not is_running
 
     def select(self, phase: str, indices: list[int]) -> Pause:
         """Take a person's choice among the candidates of a phase; `Pause.wait_end` tells its end.
@@ -489,6 +495,12 @@ def matches(part: Part, target: JSON) -> bool:
     """Whether a target names a part: by its own words, or by its phase."""
     mine = {**part.target, "phase": part.phase}
     return bool(target) and target.items() <= mine.items()
+
+
+def is_over(view: View, target: JSON) -> bool:
+    """Whether there are parts that a target names, and all of them have ended."""
+    named = [part for part in view.parts.values() if matches(part.part, target)]
+    return bool(named) and all(part.state != "running" for part in named)
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

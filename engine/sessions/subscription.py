@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from engine.events import Entry
-from engine.merging import cut_after
+from engine.merging import cut_after, until
 from engine.sessions.log import Log
 from engine.sessions.view import View
 
@@ -48,7 +48,7 @@ class Subscription:
         on_close: called once when the subscription is closed.
     """
 
-    __slots__ = ("_is_closed", "_log", "_on_close", "_task", "_wake", "cursor")
+    __slots__ = ("_is_closed", "_on_close", "_task", "_wake", "cursor", "log")
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Subscription:
         on_close: Callable[[Subscription], None] | None = None,
     ) -> None:
         self.cursor = after_seq
-        self._log = log
+        self.log = log
         self._wake = wake
         self._on_close = on_close
         self._task: trio.lowlevel.Task | None = None
@@ -72,32 +72,32 @@ class Subscription:
     @property
     def session_id(self) -> str:
         """Whose log it reads."""
-        return self._log.session_id
+        return self.log.session_id
 
     @property
     def epoch(self) -> str:
         """The log's present life."""
-        return self._log.epoch
+        return self.log.epoch
 
     @property
     def has_more(self) -> bool:
         """Whether there is something to take right now."""
-        return self.cursor < self._log.visible
+        return self.cursor < self.log.visible
 
     @property
     def is_behind(self) -> bool:
         """Whether the next entry has left the window, so that the journal has to be read."""
-        return self.cursor + 1 < self._log.earliest_in_window
+        return self.cursor + 1 < self.log.earliest_in_window
 
     @property
     def is_ended(self) -> bool:
         """Whether the terminal event was taken: nothing will follow."""
-        return self._log.is_ended and self.cursor >= self._log.visible
+        return self.log.is_ended and self.cursor >= self.log.visible
 
     @property
     def lag(self) -> int:
         """How many offsets the reader is behind what it may see."""
-        return max(0, self._log.visible - self.cursor)
+        return max(0, self.log.visible - self.cursor)
 
     # ---- taking ----------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Subscription:
 
         Only for a reader that is not `is_behind`.
         """
-        log = self._log
+        log = self.log
         if self.cursor >= log.visible:
             return ()
         entries = log.window(self.cursor, max_bytes)
@@ -116,7 +116,7 @@ class Subscription:
 
     def take_newest(self) -> Entry | None:
         """Take the newest entry, if it is all that waits; None, and nothing is taken, if not."""
-        entry = self._log.take_newest(self.cursor)
+        entry = self.log.take_newest(self.cursor)
         if entry is not None:
             self.cursor = entry.seq
         return entry
@@ -150,10 +150,14 @@ class Subscription:
                 await self._park()
 
     async def _take_behind(self, max_bytes: int) -> Batch:
-        log = self._log
-        entries = await log.journal.read(log.session_id, self.cursor, max_bytes=max_bytes)
-        # A milestone may be durable before its commit has been noticed, and shown, here.
-        entries = tuple(entry for entry in entries if entry.seq <= log.visible)
+        log = self.log
+        # A milestone may be durable before its commit has been noticed, and shown, here; and what
+        # lies beyond what this life made durable may be of the next one, at another process.
+        last = min(log.visible, log.durable)
+        read = await log.journal.read(log.session_id, self.cursor, max_bytes=max_bytes)
+        if self.log is not log:
+            return ()
+        entries = until(read, last)
         first = cut_after(entries[0], self.cursor) if entries else None
         if first is None or first.first_seq > self.cursor + 1:
             earliest = first.first_seq if first is not None else log.earliest_in_window
@@ -169,9 +173,9 @@ class Subscription:
 
         The view is the log's own: use it at once, before the next checkpoint.
         """
-        self.cursor = self._log.visible
-        self._log.moved(self.cursor)
-        return self._log.view
+        self.cursor = self.log.visible
+        self.log.moved(self.cursor)
+        return self.log.view
 
     # ---- being woken -----------------------------------------------------------------------------
 
@@ -181,7 +185,7 @@ class Subscription:
         Only when there is nothing to take (`has_more` is false): look and leap, with no checkpoint
         between the two.
         """
-        log = self._log
+        log = self.log
         if log.is_ended:
             return False
         log.arm(self)
@@ -196,15 +200,32 @@ class Subscription:
             try:
                 self._wake(self)
             except Exception:  # a reader's trouble never reaches the session (I6)
-                _logger.exception("a reader of session %s failed", self._log.session_id)
+                _logger.exception("a reader of session %s failed", self.log.session_id)
+
+    def move(self, log: Log, after_seq: int) -> None:
+        """Read on in another log: the session's next life, or the same one where it is at work.
+
+        Args:
+            log: what is read from now on.
+            after_seq: the reader's place there.
+        """
+        self.log.readers.discard(self)
+        is_idle = self.log.disarm(self)
+        self.log, self.cursor = log, after_seq
+        log.readers.add(self)
+        log.moved(min(after_seq, log.visible))
+        if is_idle and (self.has_more or self.is_ended):
+            self.wake_up()
+        elif is_idle:
+            log.arm(self)
 
     def close(self) -> None:
         """Stop reading. A waiting `receive` raises ClosedResourceError. Closing twice is fine."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._log.readers.discard(self)
-        self._log.disarm(self)
+        self.log.readers.discard(self)
+        self.log.disarm(self)
         if self._task is not None:
             self.wake_up()
         if self._on_close is not None:
@@ -219,12 +240,12 @@ class Subscription:
     async def _park(self) -> None:
         def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
             self._task = None
-            self._log.disarm(self)
+            self.log.disarm(self)
             return trio.lowlevel.Abort.SUCCEEDED
 
         self._task = trio.lowlevel.current_task()
-        self._log.arm(self)
+        self.log.arm(self)
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def __repr__(self) -> str:
-        return f"<Subscription of {self._log.session_id} at {self.cursor}, {self.lag} behind>"
+        return f"<Subscription of {self.log.session_id} at {self.cursor}, {self.lag} behind>"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from engine.events import JSON, Usage
+
+if TYPE_CHECKING:
+    from engine.sessions.view import View
 
 
 class UsageBook:
@@ -36,6 +41,15 @@ class UsageBook:
         shown = usage_json(self.total)
         shown["by_part"] = [{**label, **usage_json(usage)} for label, usage in self._rows.values()]
         return shown
+
+
+def usage_of(view: View) -> UsageBook:
+    """Give what the parts that are done have used, as far as the log tells."""
+    book = UsageBook()
+    for done in view.parts.values():
+        if done.completed is not None:
+            book.add(done.part.id, done.part.target, done.completed.usage)
+    return book
 
 
 def usage_json(usage: Usage) -> JSON:

@@ -77,7 +77,7 @@ class Client:
             if self._simulation.is_stopped:
                 return False
             raise
-        if subscription.cursor > subscription._log.visible:
+        if subscription.cursor > subscription.log.visible:
             subscription.close()  # a plan's cursor that lies beyond what there is
             return False
         reading = Reading(after_seq=subscription.cursor, epoch=subscription.epoch)

@@ -77,7 +77,7 @@ async def open_log(
     )
     return Log(
         session_id="s",
-        epoch="e",
+        epochs=(Epoch(name="e", after_seq=0),),
         after_seq=0,
         journal=journal,
         limits=limits,

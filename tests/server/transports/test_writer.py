@@ -56,7 +56,7 @@ async def open_log(name: str, journal: MemoryJournal, limits: Limits) -> Log:
     )
     return Log(
         session_id=name,
-        epoch="e",
+        epochs=(Epoch(name="e", after_seq=0),),
         after_seq=0,
         journal=journal,
         limits=limits,
