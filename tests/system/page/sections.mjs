@@ -342,7 +342,7 @@ export default {
 /** With a token the proposal opens in a window of its own, styled, and the token is not in its address. */
 async function prints(page) {
   await page.goto(`${new URL(page.url()).origin}/#exhibition`);
-  await page.getByLabel('Artworks').fill('4');
+  await page.getByLabel('Artworks', { exact: true }).fill('4');
   await start(page, 'exhibition');
   assert.match(await ended(page, 'exhibition'), /^Done/);
   const title = await section(page, 'exhibition').locator('.theme-exhibition_title .text').innerText();
