@@ -5,6 +5,7 @@ The only door: what a server or an application imports, it imports from here.
 
 from engine.actors import Wheel
 from engine.callers import ANYONE, Options, Picture, Viewer
+from engine.cluster.redis import RedisBoard
 from engine.commands.content import ContentCommand, DraftCommand, FormatCommand
 from engine.commands.exhibition import ExhibitionCommand
 from engine.commands.generate import canonical_phase
@@ -166,6 +167,7 @@ __all__ = [
     "MemoryJournal",
     "SqliteJournal",
     "RedisJournal",
+    "RedisBoard",
     "RedisAddress",
     "parse_address",
     "check_redis",

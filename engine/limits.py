@@ -82,6 +82,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The longest such wait: Redis is back for at most this long before we notice."""
     redis_lanes: int = 64
     """Questions on their way over one connection; further ones wait. Writes are not counted."""
+    board_inbox: int = 256
+    """Messages that wait in Redis for one process; then the oldest are lost, and asked for again.
+    With the largest messages that is 64 MiB."""
+    redis_block_s: float = 2.0
+    """How long a read waits in Redis for messages before it is asked anew."""
     redis_pipeline: int = 128
     """Writes that are sent to Redis before an answer is waited for: about 2 ms of its time."""
 

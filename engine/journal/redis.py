@@ -22,6 +22,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import trio
 
+from engine.actors.unwrapping import single_error
 from engine.errors import JournalFailed
 from engine.events import Entry
 from engine.journal import redis_reading as reading
@@ -112,12 +113,8 @@ class RedisJournal:
         """
         if self._is_running:
             raise RuntimeError("the journal is running already")
-        try:
+        with single_error():
             await self._run(task_status)
-        except BaseExceptionGroup as group:
-            if group.split(JournalFailed)[1] is not None:
-                raise
-            raise _leaf(group) from None
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         connected = trio.CancelScope(shield=True)  # ended below, within `close_s` of a cancel
@@ -144,7 +141,7 @@ class RedisJournal:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Keep both connections up, until the writer is done with them."""
-        with scope:
+        with scope, single_error():
             async with trio.open_nursery() as nursery:
                 for link in (self._link, self._views):
                     await nursery.start(link.run)
@@ -365,9 +362,3 @@ class RedisJournal:
     async def remove(self, collection: str, key: str) -> bool:
         """See `Journal.remove`; a lost answer as with `delete`."""
         return bool(await self._queue(writes.remove(self._keys, collection, key)).result())
-
-
-def _leaf(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -60,7 +60,7 @@ class Link:
         name: what `CLIENT LIST` shows: what this connection is for.
         limits: `redis_timeout_s`, `redis_connect_s`, `journal_probe_s` and `redis_lanes` count.
         scripts: loaded into Redis whenever a connection begins.
-        is_blocking: answers may take as long as they like: for reads that wait.
+        waits_s: how long its commands may wait in Redis besides, as reads that block do.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Link:
         name: str,
         limits: Limits,
         scripts: Sequence[Script] = (),
-        is_blocking: bool = False,
+        waits_s: float = 0.0,
     ) -> None:
         self.address = address
         self.problem = "it has not been asked yet"
@@ -78,7 +78,7 @@ class Link:
         self._name = name
         self._limits = limits
         self._scripts = scripts
-        self._is_blocking = is_blocking
+        self._waits_s = waits_s
         self._connection: RedisConnection | None = None
         self._connected = trio.Event()
         self._lanes = trio.CapacityLimiter(limits.redis_lanes)
@@ -182,7 +182,7 @@ class Link:
         while not ended.is_set():
             with trio.move_on_after(self._limits.journal_probe_s):
                 await ended.wait()
-            if not (self._is_blocking or ended.is_set()):
+            if not (self._waits_s or ended.is_set()):  # who waits asks often enough
                 await self.ask(b"PING")
         return "the connection was lost"
 
@@ -252,9 +252,7 @@ class Link:
 
     async def _answer(self, connection: RedisConnection, request: Any) -> Any:
         try:
-            if self._is_blocking:
-                return await request
-            with trio.fail_after(self._limits.redis_timeout_s):
+            with trio.fail_after(self._limits.redis_timeout_s + self._waits_s):
                 return await request
         except trio.TooSlowError:
             connection.invalidate("unanswered")  # answers come in order: nothing more will
