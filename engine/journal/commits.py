@@ -1,4 +1,4 @@
-"""Group commit, as every durable journal does it: writes, the group they share, their promises.
+"""Group commit by a task of the loop: writes, the group they share, their promises.
 
 The rule: whoever owns a group fills it, has it written, and ends it; never two at once.
 Must not import a journal.

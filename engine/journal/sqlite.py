@@ -1,10 +1,11 @@
 """The journal that survives: SQLite, with one writer actor and group commit.
 
-`append_nowait` only queues. The writer takes all that is queued, writes it in one transaction in
-a worker thread, and takes what has come meanwhile: under load groups grow by themselves, and a
-batch that somebody waits for is written at once; batches that nobody waits for are gathered for
-`journal_gather_s`. A commit is done once SQLite has synced its write-ahead log. What is appended
-goes to the file's tail first and to its session's log later: see `sqlite_tail`.
+`append_nowait` only queues. The writer, a thread for as long as the journal runs, takes all that is
+queued, writes it in one transaction, and takes what has come meanwhile: under load groups grow by
+themselves, and a batch that somebody waits for is written at once; batches that nobody waits for
+are gathered for `journal_gather_s`, and the loop is not woken for them. A commit is done once
+SQLite has synced its write-ahead log. What is appended goes to the file's tail first and to its
+session's log later: see `sqlite_tail`.
 
 A write that fails fails its whole group: each Commit raises, `problem` says why, and the writer
 tries again with whatever comes next, or with an empty write every second, until it works; then
@@ -25,7 +26,6 @@ import trio
 from engine.errors import JournalFailed
 from engine.events import Entry
 from engine.journal import sqlite_reading as reading
-from engine.journal.commits import Group, QueuedCommit
 from engine.journal.encoding import encode
 from engine.journal.interface import (
     PAGE_BYTES,
@@ -35,7 +35,7 @@ from engine.journal.interface import (
     SessionRecord,
     SessionState,
 )
-from engine.journal.sqlite_commits import Append, Call
+from engine.journal.sqlite_commits import Append, Call, Queue
 from engine.journal.sqlite_schema import FileLock, explained, open_database
 from engine.journal.sqlite_tail import Snapshot, Tail
 from engine.journal.sqlite_writing import Writer
@@ -62,10 +62,7 @@ class SqliteJournal:
         self._path = path
         self._limits = limits or Limits()
         self._readers = reading.Readers(path, Tail())
-        self._group = Group()
-        self._pending_bytes = 0
-        self._work = trio.Event()
-        self._room = trio.Event()
+        self._queue = Queue(self._limits.journal_gather_s)
         # Own limiters: neither may wait for the process's other threads, nor reads for writes.
         self._write_limiter = trio.CapacityLimiter(1)
         self._read_limiter = trio.CapacityLimiter(4)
@@ -76,7 +73,9 @@ class SqliteJournal:
 
     def __repr__(self) -> str:
         state = self._problem or ("running" if self._is_running else "not running")
-        return f"<SqliteJournal {self._path}: {state}, {self._pending_bytes} bytes on their way>"
+        return (
+            f"<SqliteJournal {self._path}: {state}, {self._queue.pending_bytes} bytes on their way>"
+        )
 
     @property
     def problem(self) -> str:
@@ -101,22 +100,39 @@ class SqliteJournal:
         lock, writer = await trio.to_thread.run_sync(self._open, limiter=self._write_limiter)
         try:
             self._readers = reading.Readers(self._path, writer.tail)
+            self._queue = Queue(self._limits.journal_gather_s)
             self._problem = ""
             self._is_running = True
             task_status.started()
-            while True:
-                await self._wait_for_work(writer)
-                await self._write(writer)
+            error = await self._run_thread(writer)
+            if error is not None:
+                raise error
         finally:
-            deadline = trio.current_time() + self._limits.close_s
-            with trio.CancelScope(shield=True, deadline=deadline):
-                if self._group.writes:
-                    await self._write(writer)
-            self._stop()
+            self._is_running = False
+            self._queue.refuse(JournalFailed("the journal was closed before this was written"))
             # In a thread as well: the last connection to close copies the log into the file.
             deadline = trio.current_time() + self._limits.close_s
             with trio.CancelScope(shield=True, deadline=deadline):
                 await trio.to_thread.run_sync(self._close, lock, writer)
+
+    async def _run_thread(self, writer: Writer) -> BaseException | None:
+        """Have a thread write until cancelled; gives what it broke off with."""
+        error: BaseException | None = None
+        token = trio.lowlevel.current_trio_token()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._close_queue_when_cancelled)
+            # It is not abandoned: the thread ends by itself once the queue is closed.
+            error = await trio.to_thread.run_sync(
+                self._write_groups, writer, token, limiter=self._write_limiter
+            )
+            nursery.cancel_scope.cancel()
+        return error
+
+    async def _close_queue_when_cancelled(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._queue.close()
 
     def _open(self) -> tuple[FileLock, Writer]:
         lock = FileLock(self._path)
@@ -138,71 +154,55 @@ class SqliteJournal:
         writer.close()
         lock.release()
 
-    async def _wait_for_work(self, writer: Writer) -> None:
-        """Wait until there is something to write, and nothing more to gather.
+    def _write_groups(self, writer: Writer, token: trio.lowlevel.TrioToken) -> BaseException | None:
+        """Be the writer's thread: write groups until the queue is closed and empty."""
+        queue = self._queue
+        while True:
+            group = queue.take(self._patience_s(writer))
+            if queue.is_closed and not group:
+                return None
+            failure: JournalFailed | None = None
+            broken: BaseException | None = None
+            try:
+                writer.write(group)
+            except sqlite3.Error as error:
+                failure = explained(error, self._path)
+            except BaseException as error:  # a defect: it is raised where it belongs, by `run`
+                failure = JournalFailed("the journal's writer broke off")
+                broken = error
+            self._problem = failure.message if failure else ""
+            if queue.end(group, failure):
+                token.run_sync_soon(queue.wake)
+            if broken is not None:
+                return broken
 
-        While writing fails, that is the case when it is time to try again; and while nobody
-        writes, when it is time to move the tail.
+    def _patience_s(self, writer: Writer) -> float | None:
+        """Say how long to wait for writes; None: for ever.
+
+        While writing fails, until it is time to try again; else until it is time to move the tail.
         """
-        if not self._group.writes:
-            self._work = trio.Event()
-            with trio.move_on_after(
-                self._limits.journal_probe_s if self._problem else self._settle_s(writer)
-            ):
-                await self._work.wait()
-        if self._group.writes:
-            with trio.move_on_after(self._limits.journal_gather_s):
-                await self._group.wanted.wait()
-
-    def _settle_s(self, writer: Writer) -> float:
+        if self._problem:
+            return self._limits.journal_probe_s
         if not writer.tail:
-            return float("inf")
+            return None
         return 0.0 if writer.is_settling else self._limits.journal_settle_s
 
-    async def _write(self, writer: Writer) -> None:
-        """Write all that is queued."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        group, self._group = self._group, Group()
-        failure: JournalFailed | None = JournalFailed("the journal's writer broke off")
-        try:
-            # Not to be cancelled from here on: the thread ends by itself, and the group is over.
-            await trio.to_thread.run_sync(writer.write, group.writes, limiter=self._write_limiter)
-            failure = None
-        except sqlite3.Error as error:
-            failure = explained(error, self._path)
-        finally:
-            self._problem = failure.message if failure else ""
-            self._pending_bytes -= group.bytes
-            group.end(failure)
-            self._room.set()
-            self._room = trio.Event()
-
-    def _stop(self) -> None:
-        """Refuse what comes, and what is left."""
-        self._is_running = False
-        group, self._group = self._group, Group()
-        self._pending_bytes = 0
-        group.end(JournalFailed("the journal was closed before this was written"))
-        self._room.set()
-
-    def _queue(self, write: Append | Call, size_bytes: int) -> QueuedCommit:
-        if not self._is_running:
+    def _put(self, write: Append | Call) -> None:
+        if not self._is_running or self._queue.is_closed:
             raise JournalFailed("the journal is not running")
-        group = self._group
-        group.writes.append(write)
-        group.bytes += size_bytes
-        self._pending_bytes += size_bytes
+        queue = self._queue
+        queue.put(write)
         if self.is_full:
-            group.wanted.set()  # by all who wait for room
-        self._work.set()
-        return QueuedCommit(group, write)
+            queue.want(queue.put_count)  # by all who wait for room
 
     async def _change(
         self, change: Callable[Concatenate[Writer, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Have the writer do something, in its turn."""
-        write = Call(lambda writer: change(writer, *args, **kwargs))
-        result: R = await self._queue(write, _BATCH_BYTES).result()
+        write = Call(lambda writer: change(writer, *args, **kwargs), _BATCH_BYTES)
+        self._put(write)
+        await write.wait()
+        result: R = write.result
         return result
 
     async def _read(
@@ -229,7 +229,7 @@ class SqliteJournal:
         """
         await self._change(Writer.create, record)
 
-    def append_nowait(self, batch: Batch) -> QueuedCommit:
+    def append_nowait(self, batch: Batch) -> Append:
         """See `Journal.append_nowait`; a stale epoch or a hole is the Commit's to raise.
 
         Raises:
@@ -239,20 +239,22 @@ class SqliteJournal:
         size_bytes = _BATCH_BYTES
         for entry in batch.entries:
             size_bytes += len(getattr(entry.event, "text", ""))
-        if self._pending_bytes + size_bytes > 4 * self._limits.journal_pending_bytes:
+        if self._queue.pending_bytes + size_bytes > 4 * self._limits.journal_pending_bytes:
             raise JournalFailed("the journal's queue is full: the disk is too slow")
-        return self._queue(Append(batch, size_bytes), size_bytes)
+        write = Append(batch, size_bytes)
+        self._put(write)
+        return write
 
     @property
     def is_full(self) -> bool:
         """See `Journal.is_full`; the bound is `journal_pending_bytes`."""
-        return self._pending_bytes > self._limits.journal_pending_bytes
+        return self._queue.pending_bytes > self._limits.journal_pending_bytes
 
     async def wait_room(self) -> None:
         """See `Journal.wait_room`."""
         await trio.lowlevel.checkpoint()
         while self.is_full:
-            await self._room.wait()
+            await self._queue.wait_ended(self._queue.ended + 1)
 
     async def begin_epoch(self, session_id: str, name: str) -> SessionRecord:
         """See `Journal.begin_epoch`; what was appended before it is durable first.

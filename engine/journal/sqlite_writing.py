@@ -106,6 +106,8 @@ class Writer:
                 self._commit(is_idle=not group)
             except JournalFailed:  # something cannot be encoded: once more, looking at each
                 self._go_back()
+                for write in group:
+                    write.error = None
                 self._take(group, is_careful=True)
                 self._commit(is_idle=not group)
         except BaseException:
@@ -125,7 +127,6 @@ class Writer:
     def _take(self, group: Sequence[Append | Call], *, is_careful: bool = False) -> None:
         """Do each write, or note what is wrong with it; appends are only gathered."""
         for write in group:
-            write.error = None
             try:
                 if type(write) is Append:
                     if is_careful:  # as deep in other values as it will be
@@ -159,7 +160,9 @@ class Writer:
         if is_idle or size_bytes > bound:
             count = _MOVE_AT_ONCE if is_idle or size_bytes > 2 * bound else _MOVE_BESIDE
             self._moving.update(dict.fromkeys(self.tail.oldest(count)))
-        pieces = [piece for piece in self._pieces if piece.session_id not in self._moving]
+        pieces = self._pieces
+        if self._moving:
+            pieces = [piece for piece in pieces if piece.session_id not in self._moving]
         row, data = self.tail.upto + 1, tail_row(pieces) if pieces else b""
         insert = "INSERT INTO tail VALUES (?, ?)"
         gone = self._dropped.union(self._moving)
@@ -196,9 +199,12 @@ class Writer:
             raise JournalFailed(f"session {batch.session_id} is not in the journal")
         if batch.epoch != session.epoch:
             raise Fenced(f"epoch {batch.epoch} of session {batch.session_id} is over")
-        entries = unseen(batch, session.last_seq)
-        if batch.entries and not entries:
-            return
+        entries = batch.entries
+        # Most batches are the next delta and nothing else: the rest is asked of others only.
+        if len(entries) != 1 or entries[0].cuts or entries[0].seq != session.last_seq + 1:
+            entries = unseen(batch, session.last_seq)
+            if batch.entries and not entries:
+                return
         if batch.notes:
             notes = [(session.id, text_key(key), encode(each)) for key, each in batch.notes.items()]
             self._notes.update((key_row[:2], key_row) for key_row in notes)
@@ -210,7 +216,8 @@ class Writer:
         if entries:
             last = entries[-1]
             session.last_seq = last.seq
-            session.updated_at = max(session.updated_at, last.at)
+            if last.at > session.updated_at:
+                session.updated_at = last.at
             size_bytes = write.size_bytes
             self._pieces.append(Piece(batch.session_id, session.id, entries, size_bytes))
             if size_bytes > STRETCH_BYTES:
