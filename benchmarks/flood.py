@@ -32,19 +32,18 @@ from tests.system.server_process import ServerProcess, open_server
 
 SECRET = "a secret of the benchmark that is longer than thirty-two bytes"
 CONNECTIONS = 4
-"""Of the user who is measured; each asks for one thing at a time."""
-EVERY_S = 0.25
-"""Between two requests of a connection: 16 a second in all, and a user may send 20."""
-SECONDS = 8.0
+"""Of the user who is measured."""
+EVERY_S = 1 / 16
+"""Between two of that user's requests, whose connections take turns; 20 a second are allowed."""
+TURNS = 32
+"""Requests of each connection in a run."""
 RUNS = 4
 ATTACKERS = 6
 SETTLE_S = 1.5
 BOUND = 1.5
 """What the other's p99 may be at the most, as a ratio: the issue promises it."""
 
-REQUEST = json.dumps(
-    {"request": {"input": "A river", "count": 1, "phases": ["prima-materia"], "maxTokens": 4}}
-)
+REQUEST = {"request": {"input": "A river", "count": 1, "phases": ["prima-materia"], "maxTokens": 4}}
 ENDLESS = json.dumps({"request": {"input": "A flood", "count": 1}, "detached": True})
 NOTES = {"content_type": "MCQ", "input_text": "The heart pumps blood.", "num_questions": 1}
 SETTINGS = {
@@ -95,38 +94,49 @@ async def _attack_by_http(port: int) -> None:
 
 
 async def first_tokens(server: ServerProcess) -> list[float]:
-    """Ask for a while; gives the time to the first token of each request, in seconds."""
+    """Ask for a while; gives the time to the first token of each request, in seconds.
+
+    No request waits for the one before: a connection carries many sessions.
+    """
     found: list[float] = []
     url = f"ws://127.0.0.1:{server.port}/stream"
     began_at = time.perf_counter() + 0.5
 
     async def ask(number: int) -> None:
-        due_at = began_at + number * EVERY_S / CONNECTIONS
-        async with open_websocket_url(url, extra_headers=headers_of("other")) as connection:
-            while due_at < began_at + SECONDS:
-                await trio.sleep(max(0.0, due_at - time.perf_counter()))
-                found.append(await _ask(connection) - due_at)
-                due_at += EVERY_S
+        dues = [began_at + (number + CONNECTIONS * turn) * EVERY_S for turn in range(TURNS)]
+        async with (
+            open_websocket_url(url, extra_headers=headers_of("other")) as connection,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(_send_when_due, connection, dues)
+            found.extend(await _hear(connection, dues))
 
-    with trio.fail_after(SECONDS * 10):  # nobody is left out because he still waits at the end
+    with trio.fail_after(TURNS * CONNECTIONS * EVERY_S * 10):  # nobody who waits is left out
         async with trio.open_nursery() as nursery:
             for number in range(CONNECTIONS):
                 nursery.start_soon(ask, number)
     return found
 
 
-async def _ask(connection: WebSocketConnection) -> float:
-    """Ask, and read to the end; gives when the first token came."""
-    await connection.send_message(REQUEST)
-    first_at = None
-    while True:
+async def _send_when_due(connection: WebSocketConnection, dues: list[float]) -> None:
+    for number, due_at in enumerate(dues):
+        await trio.sleep(max(0.0, due_at - time.perf_counter()))
+        await connection.send_message(json.dumps({**REQUEST, "request_id": str(number)}))
+
+
+async def _hear(connection: WebSocketConnection, dues: list[float]) -> list[float]:
+    """Read to the end of all requests; gives how long after it was due each had a token."""
+    first: dict[str, float] = {}
+    ended = 0
+    while ended < len(dues):
         message = json.loads(await connection.get_message())
-        if message["type"] == "chunk" and first_at is None:
-            first_at = time.perf_counter()
-        elif message["type"] == "result" and first_at is not None:
-            return first_at
-        elif message["type"] in ("result", "error", "cancelled"):
+        if message["type"] == "chunk":
+            first.setdefault(message["request_id"], time.perf_counter())
+        elif message["type"] == "result":
+            ended += 1
+        elif message["type"] in ("error", "cancelled"):
             raise RuntimeError(message)
+    return [first[str(number)] - due_at for number, due_at in enumerate(dues)]
 
 
 # ---- both ----------------------------------------------------------------------------------------
