@@ -1,9 +1,9 @@
-"""One timer for many short, equal delays: the rollup of all sessions, and their journals' lag.
+"""One timer for many short delays: the rollup of all sessions, and their journals' lag.
 
-Calls come due in the order in which they were made, so a row of lists is enough: the line turns
-five times in a delay, a call is one append to the newest list, and a list is called when it is five
-turns old. No clock is read for a call, and no task wakes up: a timer, a task or a cancel scope for
-each delta would cost more than the delta. Must not import anything of the engine.
+A row of lists is enough: the line turns five times in its delay, each turn makes the calls of one
+list, and a call is one append to a list, as many turns ahead as its wait is long. No task wakes up
+for it: a timer, a task or a cancel scope for each delta would cost more than the delta. Must not
+import anything of the engine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ wake the line by itself, were it to be exact."""
 
 
 class DelayLine:
-    """Calls plain functions `delay_s` to `1.2 * delay_s` after they were handed in, in order.
+    """Calls plain functions after a delay, late by a fifth of it at most; equal ones in order.
 
     `run` has to be running; what is handed in before waits for it.
     """
@@ -31,13 +31,24 @@ class DelayLine:
     def __init__(self, delay_s: float) -> None:
         self.delay_s = delay_s
         self._turn_s = max(delay_s / _TURNS, 1e-6)
-        self._newest: list[Callable[[], None]] = []
-        self._older: deque[list[Callable[[], None]]] = deque()  # the oldest first
+        self._ahead: deque[list[Callable[[], None]]] = deque([] for _ in range(_TURNS + 1))
+        self._last = self._ahead[-1]
+        self._next = 0  # the number, by the clock, of the turn that is waited for
         self._parked: trio.lowlevel.Task | None = None
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Have a function called after the delay. It must not block; its errors are logged."""
-        self._newest.append(function)
+    def call(self, function: Callable[[], None], wait_s: float | None = None) -> None:
+        """Have a function called later. It must not block; its errors are logged.
+
+        Args:
+            function: what is called.
+            wait_s: how long to wait, in seconds, instead of the whole delay; never longer.
+        """
+        if wait_s is None:
+            self._last.append(function)
+        else:
+            now = trio.current_time()
+            turns = math.ceil((now + wait_s) / self._turn_s) - self._turn_after(now)
+            self._ahead[min(max(turns, 0), _TURNS)].append(function)
         if self._parked is not None:
             task, self._parked = self._parked, None
             trio.lowlevel.reschedule(task)
@@ -47,20 +58,22 @@ class DelayLine:
 
         Cancellation: calls that are not due yet stay in the line and are not made.
         """
-        older = self._older
-        turn = 0
         while True:
-            if not (self._newest or any(older)):
-                older.clear()
+            if not any(self._ahead):
                 await self._wait_call()
             # By the clock and not by the first call: when one session's calls are made does not
             # depend on when another's were handed in.
-            turn = max(turn, math.floor(trio.current_time() / self._turn_s)) + 1
-            await trio.sleep_until(turn * self._turn_s)
-            older.append(self._newest)
-            self._newest = []
-            if len(older) > _TURNS:
-                self._make(older.popleft())
+            self._next = max(self._next, math.floor(trio.current_time() / self._turn_s)) + 1
+            await trio.sleep_until(self._next * self._turn_s)
+            due = self._ahead.popleft()
+            self._last = []
+            self._ahead.append(self._last)
+            self._make(due)
+
+    def _turn_after(self, now: float) -> int:
+        """Give the number of the turn that will be made next."""
+        current = math.floor(now / self._turn_s)
+        return current + 1 if self._parked is not None else max(self._next, current)
 
     def _make(self, calls: list[Callable[[], None]]) -> None:
         for function in calls:
@@ -78,5 +91,5 @@ class DelayLine:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def __repr__(self) -> str:
-        waiting = len(self._newest) + sum(map(len, self._older))
+        waiting = sum(map(len, self._ahead))
         return f"<DelayLine {self.delay_s} s, {waiting} waiting>"

@@ -72,19 +72,22 @@ class Outlet:
         self.tokens += tokens
         if not self._pieces:
             now = self._clock()
-            if now - self._last_at >= self._window_s:
+            wait_s = self._last_at + self._window_s - now
+            if wait_s <= 0:
                 self._last_at = now
                 self._log.append(
                     Delta(part=self.part, text=text, tokens=self.tokens), len(text), now
                 )
                 return
+            if not self._is_due:
+                # To the end of this window, and not for a whole one: else one late delta would make
+                # the next one late, and that the next, at any pace up to two windows.
+                self._is_due = True
+                self._rollup.call(self._flush_due, wait_s)
         self._pieces.append(text)
         self._size += len(text)
         if self._size >= self._rollup_bytes:
             self.flush()
-        elif not self._is_due:
-            self._is_due = True
-            self._rollup.call(self._flush_due)
 
     def flush(self) -> None:
         """Number what has gathered, now."""

@@ -41,6 +41,24 @@ async def test_calls_are_made_within_the_delay_and_a_fifth_in_order(
     assert max(late for _, late in made) <= 1.2 + 1e-9
 
 
+async def test_call_may_wait_for_less_than_the_delay(autojump_clock: MockClock) -> None:
+    """With `wait_s` a call comes after that long, late by a fifth of the delay at most."""
+    made: list[float] = []
+
+    def call(due: float) -> None:
+        made.append(trio.current_time() - due)
+
+    waits = [0.0, 0.01, 0.2, 0.21, 0.5, 0.99, 1.0]
+    async with open_line(1.0) as line:
+        for wait_s in waits * 20:
+            line.call(partial(call, trio.current_time() + wait_s), wait_s)
+            await trio.sleep(0.043)
+        await trio.sleep(1.3)
+    assert len(made) == len(waits) * 20
+    assert min(made) >= -1e-9
+    assert max(made) <= 0.2 + 1e-9
+
+
 async def test_call_before_run_waits_for_it(autojump_clock: MockClock) -> None:
     """What is handed in before `run` waits for it, and then for its delay."""
     line = DelayLine(1.0)
