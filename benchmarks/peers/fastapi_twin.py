@@ -20,7 +20,7 @@ app = FastAPI()
 
 gc.collect()
 gc.freeze()
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(10_000, 500, 100)
 
 
 async def produce(queue: asyncio.Queue[tuple[int, str] | None], tokens: int, rate: float) -> None:
