@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
@@ -16,6 +16,7 @@ from trio_websocket import ConnectionClosed, open_websocket_url
 
 from tests.system.reading import http, open_sse
 from tests.system.server_process import ServerProcess, serving
+from tests.system.test_exhibition import BRIEF
 
 pytestmark = pytest.mark.system
 
@@ -387,6 +388,70 @@ async def test_session_of_another_user_does_not_exist_on_any_path(server: Server
         assert await status(server, bearer(who), path) == 200
         _, listed = await http(server.port, "GET", "/api/sessions", headers=bearer(who))
         assert [each["session_id"] for each in listed["sessions"]] == [session_id]
+
+
+async def test_exhibition_of_another_user_does_not_exist_on_any_path(
+    server: ServerProcess,
+) -> None:
+    """Status, selections, proposal and socket: 404 and 1008, as for an id that nobody has."""
+    body = json.dumps({"curator_brief": BRIEF, "config": {"auto_select": True}}).encode()
+    code, answer = await http(server.port, "POST", "/api/curator/submit", body, bearer(token()))
+    assert code == 202, answer
+    session_id = answer["session_id"]
+    chosen = json.dumps({"selected_indices": [0]}).encode()
+    calls = [
+        ("GET", "/api/sessions/{}/status", b""),
+        ("GET", "/api/sessions/{}/events", b""),
+        ("GET", "/api/proposals/{}", b""),
+        ("POST", "/api/sessions/{}/select-artists", chosen),
+        ("POST", "/api/sessions/{}/select-artworks", chosen),
+        ("POST", "/api/sessions/{}/cancel", b""),
+        ("DELETE", "/api/sessions/{}", b""),
+    ]
+    for name in (session_id, "00000000-0000-4000-8000-000000000000"):
+        for method, path, sent in calls:
+            answer = await http(server.port, method, path.format(name), sent, bearer(token("bob")))
+            assert (answer[0], answer[1]["code"]) == (404, "not_found"), (method, path)
+            assert session_id not in json.dumps(answer[1]).replace(name, "")
+        url = f"ws://127.0.0.1:{server.port}/ws/{name}"
+        headers = [("Authorization", f"Bearer {token('bob')}")]
+        async with open_websocket_url(url, extra_headers=headers) as connection:
+            with trio.fail_after(5), pytest.raises(ConnectionClosed) as closed:
+                refused = json.loads(await connection.get_message())
+                assert (refused["refused"], refused["code"]) == (True, "not_found")
+                await connection.get_message()
+            assert closed.value.reason is not None
+            assert closed.value.reason.code == 1008
+            # trio-websocket leaves the socket open where the server closed first.
+            await trio.aclose_forcefully(connection._stream)
+    assert await status(server, bearer(token()), f"/api/sessions/{session_id}/status") == 200
+
+
+async def test_conversation_of_another_user_does_not_exist(server: ServerProcess) -> None:
+    """Listing shows one's own; reading, deleting and going on with another's are not_found."""
+    url = f"ws://127.0.0.1:{server.port}/ws"
+
+    async def chat(who: str, **data: str) -> dict[str, Any]:
+        headers = [("Authorization", f"Bearer {token(who)}")]
+        said = {"message": "Hello", "persona_id": "data_scientist", **data}
+        async with open_websocket_url(url, extra_headers=headers) as connection:
+            await connection.send_message(json.dumps({"type": "chat", "data": said}))
+            with trio.fail_after(10):
+                while True:
+                    message = json.loads(await connection.get_message())
+                    if message["type"] in ("response", "error"):
+                        return cast(dict[str, Any], message)
+
+    conversation_id = (await chat("ada"))["data"]["conversation_id"]
+    path = f"/api/conversations/{conversation_id}"
+    bob = bearer(token("bob"))
+    for method in ("GET", "DELETE"):
+        code, answer = await http(server.port, method, path, headers=bob)
+        assert (code, answer["code"]) == (404, "not_found")
+    _, listed = await http(server.port, "GET", "/api/conversations", headers=bob)
+    assert listed["conversations"] == []
+    assert (await chat("bob", conversation_id=conversation_id))["code"] == "not_found"
+    assert await status(server, bearer(token("ada")), path) == 200
 
 
 async def test_only_admins_change_what_is_everybodys(server: ServerProcess) -> None:
