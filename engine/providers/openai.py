@@ -23,6 +23,7 @@ from engine.limits import Limits
 from engine.providers.interface import Delta, GenerationRequest, Profile, ProviderInfo
 from engine.providers.openai_api import chat, responses
 from engine.providers.openai_api.errors import FOREIGN, translate
+from engine.providers.openai_api.joining import joined
 from engine.providers.openai_api.sse import DataSplitter
 
 Api = Literal["auto", "responses", "chat"]
@@ -216,7 +217,10 @@ class OpenAIProvider:
 
 
 class _Answer:
-    """The iterator over one answer: reads the body by chunks and decodes what is in them."""
+    """The iterator over one answer: reads the body by chunks and decodes what is in them.
+
+    Text that came in one chunk is given as one delta, up to `limits.rollup_bytes`.
+    """
 
     def __init__(
         self,
@@ -232,6 +236,7 @@ class _Answer:
         self._provider = provider
         self._key = key
         self._tail_s = limits.provider_tail_s
+        self._join_chars = limits.rollup_bytes
         self._ready: list[Delta] = []
         self._next = 0
         self._ended = False
@@ -282,7 +287,7 @@ class _Answer:
             self._failure.__cause__ = error
         except ProviderError as error:
             self._failure = error
-        return deltas
+        return joined(deltas, self._join_chars) if len(deltas) > 1 else deltas
 
     async def _chunk(self) -> bytes | None:
         try:
