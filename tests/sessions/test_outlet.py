@@ -40,7 +40,7 @@ async def open_outlet() -> AsyncIterator[tuple[Outlet, Log]]:
     rollup = DelayLine(LIMITS.rollup_s)
     log = Log(
         session_id="s",
-        epoch="e",
+        epochs=(Epoch(name="e", after_seq=0),),
         after_seq=0,
         journal=journal,
         limits=LIMITS,
