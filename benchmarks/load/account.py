@@ -39,7 +39,7 @@ class Part:
 
     @property
     def per_token_s(self) -> float:
-        """The mean time of a token after the first message."""
+        """The mean time of a token after the first one; 0 where there is but one."""
         return (self.last_at - self.first_at) / (self.tokens - 1) if self.tokens > 1 else 0.0
 
 
@@ -87,6 +87,7 @@ class Account:
         self._asked_again_at = 0.0
         self._longest_resume_s = 0.0
         self._code = ""
+        self._told_tokens = 0
         self._parts: dict[str, Part] = {}
 
     # ---- what its client does --------------------------------------------------------------------
@@ -149,6 +150,7 @@ class Account:
                 self._first_at = now
         elif kind != "other" and self.state == "open":
             self._code = reading.code
+            self._told_tokens = reading.told_tokens
             if kind == "cancelled" and reading.upstream_closed_ms is not None:
                 self._measures.record("cancel_to_upstream_told", reading.upstream_closed_ms / 1000)
             self._end(END[kind], now)
@@ -197,6 +199,7 @@ class Account:
         if self._started_at is None or self._ended_at is None:
             return
         counts = self._measures.counts
+        self._believe_the_server()
         counts.tokens += self.tokens
         counts.numbered += self._is_numbered
         counts.lost += self.sequence.lost
@@ -220,6 +223,17 @@ class Account:
         self._times(self._started_at, self._ended_at)
         self._cancelling(self._ended_at)
         self._judge(self._started_at, self._ended_at)
+
+    def _believe_the_server(self) -> None:
+        """Take its own count where messages do not tell how many tokens they bring.
+
+        Parts get their share of it: a message of one brings as much as a message of another.
+        """
+        if self._told_tokens > self.tokens > 0:
+            factor = self._told_tokens / self.tokens
+            for part in self._parts.values():
+                part.tokens = round(part.tokens * factor)
+            self.tokens = self._told_tokens
 
     def _times(self, started_at: float, ended_at: float) -> None:
         record = self._measures.record

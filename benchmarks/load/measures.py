@@ -55,6 +55,7 @@ class Counts(msgspec.Struct, kw_only=True):
     tokens: int = 0
     """As the server counts them; where it does not, messages that bring text."""
     messages: int = 0
+    """WebSocket messages, or server-sent events."""
     received_bytes: int = 0
     """Of messages, without framing."""
     numbered: int = 0
@@ -114,9 +115,13 @@ class Second(msgspec.Struct, kw_only=True):
     """One second of the run."""
 
     started: int = 0
+    """Requests that started in it."""
     ended: int = 0
+    """Requests that ended in it, however."""
     failed: int = 0
+    """Those that failed."""
     tokens: int = 0
+    """Tokens that came in it, as messages tell."""
 
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -83,13 +83,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     """For the adapter."""
     arrivals: Arrivals = Constant(rate_per_s=limits.RATE_PER_S)
+    """When requests start; `type` says which kind it is."""
     scenario: str = "plain"
     """Its name, for the report; what happens stands in the four below."""
     cancel: Cancel | None = None
+    """Whom a cancel befalls, and when; null: nobody."""
     storm: Storm | None = None
+    """When all connections are cut; null: never."""
     slow: Slow | None = None
+    """Who reads slowly; null: nobody."""
     kill: Kill | None = None
+    """When the server is killed; null: never."""
     slo: Slo = Slo()
+    """The limits that are stated for each request."""
     min_goodput: float = 0.99
     """The share of good requests below which the run has failed, where limits are stated."""
     max_error_share: float = 0.0
@@ -99,6 +105,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = limits.DURATION_S
     """Requests arrive for so long."""
     max_requests: int = limits.REQUESTS
+    """However long that is."""
     max_open: int = limits.MAX_OPEN
     """Requests that are open at once, over all processes."""
     settle_s: float = limits.SETTLE_S
@@ -108,9 +115,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pace_per_s: float | None = None
     """The tokens a second that the server means to send: gives `lateness`."""
     max_lag_ms: float = limits.MAX_LAG_MS
+    """A worker whose loop is later at its p99 makes the run invalid."""
     allow_saturation: bool = False
     """Take a run whose limit was the tool as it is: only counts and the server's CPU hold."""
     seed: int = 1
+    """Of all that is random."""
 
     @property
     def resumes(self) -> bool:

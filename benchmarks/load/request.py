@@ -74,7 +74,8 @@ class Request:
         self._over = trio.Event()
         self._enough_tokens = trio.Event()
         self._connection: Connection | None = None
-        self._has_started = False
+        self._has_started = False  # the account runs: from the preparing on, where there is one
+        self._has_opened = False  # it was said what begins the request
         self._started_at = 0.0
 
     async def run(self, start: Start | None = None) -> None:
@@ -150,7 +151,7 @@ class Request:
         """Whether a lost connection is to be opened again; a request that may run is not resent."""
         if not self._rig.plan.resumes or why.startswith("http_4"):
             return False
-        if self._has_started and self._conversation.resuming() is None:
+        if self._has_opened and self._conversation.resuming() is None:
             self._account.give_up("unsure", monotonic())
             raise Lost(why)
         return True
@@ -185,10 +186,11 @@ class Request:
         """Begin or go on, and listen until it is over or the connection is lost."""
         self._connection = connection
         try:
-            if self._has_started:
+            if self._has_opened:
                 sent = self._conversation.resuming()
                 self._account.ask_again(monotonic())
             else:
+                self._has_opened = True
                 sent = self._conversation.opening()
                 self._begin()
             if sent is not None:

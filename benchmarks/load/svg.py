@@ -20,6 +20,9 @@ COLOURS = ("#3366cc", "#dc3912", "#109618", "#ff9900", "#990099", "#0099c6")
 
 DASHES = ("", "6 3", "2 3", "8 3 2 3", "12 4", "1 4")
 
+SMALLEST = 1e-6
+"""What is below this is drawn as nothing: a nanosecond, where the unit is ms."""
+
 NINES = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99)
 
 
@@ -48,7 +51,7 @@ def line_plot(title: str, series: Sequence[Series], unit: str, x_unit: str) -> s
 
 def ticks(highest: float, *, most: int = 6) -> list[float]:
     """Give round numbers from 0 to at least `highest`: steps of 1, 2 or 5 times a power of ten."""
-    if highest <= 0:
+    if highest < SMALLEST:
         return [0.0, 1.0]
     power = 10.0 ** floor(log10(highest / (most - 1)))
     step = next(power * each for each in (1, 2, 5, 10, 20) if ceil(highest / (power * each)) < most)

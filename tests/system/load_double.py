@@ -161,3 +161,34 @@ async def open_double(
         double.port = server.port
         yield double
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_words_server() -> AsyncIterator[str]:
+    """Serve what docs/how-to/load_adapter.py speaks, around the block; gives its address."""
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(
+            partial(serve_websocket, _words, "127.0.0.1", 0, None, handler_nursery=nursery)
+        )
+        yield f"http://127.0.0.1:{server.port}"
+        nursery.cancel_scope.cancel()
+
+
+async def _words(request: WebSocketRequest) -> None:
+    connection = await request.accept()
+
+    async def write(words: int) -> None:
+        for number in range(words):
+            await connection.send_message(json.dumps({"word": f"word {number}"}))
+            await trio.sleep(0.01)
+        await connection.send_message('{"done": true}')
+
+    try:
+        async with trio.open_nursery() as nursery:
+            asked = json.loads(await connection.get_message())
+            nursery.start_soon(write, asked["words"])
+            assert json.loads(await connection.get_message()) == {"stop": True}
+            nursery.cancel_scope.cancel()
+        await connection.send_message('{"stopped": true}')
+    except* ConnectionClosed:
+        pass

@@ -79,10 +79,11 @@ async def test_the_p99_is_within_2_percent_of_an_injected_delay() -> None:
 @pytest.mark.parametrize("fault", ["lost", "doubled", "late", "uncancelled", "chatty"])
 async def test_a_planted_fault_in_one_request_of_20_is_found(fault: Fault) -> None:
     """The run fails, and names it; and nothing else."""
-    script = only(7, fault, tokens=400 if fault in ("uncancelled", "chatty") else 10)
+    script = only(7, fault, tokens=200 if fault in ("uncancelled", "chatty") else 10)
     flags = ["--rate", "20", "--requests", "20", "--processes", "2", *CALM]
     if fault in ("uncancelled", "chatty"):
         flags += ["--scenario", "cancel", "--cancel-after-tokens", "5"]
+        flags += ["--slo", "cancel=500", "--goodput", "0"]
     if fault == "late":
         flags += ["--slo", "ttft=500"]
     async with open_double(script) as double:
@@ -123,7 +124,7 @@ async def test_a_reconnect_storm_loses_nothing_on_a_server_that_resumes() -> Non
 async def test_a_server_that_hangs_up_is_an_error_unless_clients_come_back() -> None:
     async with open_double(only(3, "cut")) as double:
         ran = await bench(double.url, "--rate", "20", "--requests", "5", *CALM)
-    assert (ran.code, ran.findings, ran.report["errors"]) == (1, ["errors"], {"closed": 1})
+    assert (ran.code, ran.findings, ran.report["errors"]) == (1, ["errors"], {"close_1012": 1})
 
 
 async def test_a_run_that_the_tool_held_back_is_invalid() -> None:
@@ -148,11 +149,11 @@ async def test_the_highest_rate_is_found() -> None:
             await trio.sleep(0.05)
 
     async with open_double(lambda number: Script(tokens=1), before=serve_one) as double:
-        flags = ("--find-rate", "--rate", "10", "--max-rate", "40", "--duration-s", "1.5")
+        flags = ("--find-rate", "--rate", "16", "--max-rate", "40", "--duration-s", "1.2")
         ran = await bench(double.url, *flags, "--slo", "ttft=250", *CALM)
     search = ran.report["search"]
     assert ran.code == 0
-    assert 12 <= search["sustainable_rate_per_s"] <= 24
+    assert 11 <= search["sustainable_rate_per_s"] <= 26
     assert search["broke_at_per_s"] > search["sustainable_rate_per_s"]
     assert len(search["probes"]) <= 12
 

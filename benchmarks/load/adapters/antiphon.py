@@ -22,6 +22,26 @@ class Receipt(msgspec.Struct, gc=False):
     upstream_closed_ms: float | None = None
 
 
+class Usage(msgspec.Struct, gc=False):
+    """What the server has counted."""
+
+    output_tokens: int = 0
+
+
+class Result(msgspec.Struct, gc=False):
+    """Where a result's usage may lie deeper."""
+
+    usage: Usage | None = None
+
+
+class Final(msgspec.Struct, gc=False):
+    """Where a final message has its usage: protocols differ."""
+
+    usage: Usage | None = None
+    data: Result | None = None
+    metadata: Result | None = None
+
+
 class Heard(msgspec.Struct, gc=False):
     """What counts of any message of ours."""
 
@@ -43,6 +63,7 @@ class Heard(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(Heard).decode
+_final = msgspec.json.Decoder(Final).decode
 
 KINDS: dict[str, Kind] = {
     "chunk": "token",
@@ -130,6 +151,7 @@ class OursConversation(Conversation):
         return Reading(
             kind=kind,
             tokens=self._tokens(heard, part) if kind == "token" else 0,
+            told_tokens=self._told(message) if kind == "final" else 0,
             part=part,
             epoch=heard.epoch,
             first_seq=heard.first_seq or heard.seq,
@@ -185,6 +207,19 @@ class OursConversation(Conversation):
         self._counted[part] = heard.tokens
         # A new attempt counts from the start.
         return heard.tokens - before if heard.tokens > before else heard.tokens
+
+    def _told(self, message: bytes) -> int:
+        """Give the server's count, where chunks carry none (and rollup has joined some)."""
+        if self._counted:
+            return 0
+        try:
+            final = _final(message)
+        except msgspec.ValidationError:
+            return 0  # a result of another shape; then messages are what is counted
+        for place in (final, final.data, final.metadata):
+            if place is not None and place.usage is not None:
+                return place.usage.output_tokens
+        return 0
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -61,6 +61,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     kind: Kind
     tokens: int = 1
     """How many a `token` brings."""
+    told_tokens: int = 0
+    """With the `final`: how many the server says it were, where its messages do not tell."""
     part: str = ""
     """Which of several texts that run side by side (a persona, a lane)."""
     epoch: str = ""

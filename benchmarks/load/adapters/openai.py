@@ -38,11 +38,30 @@ class Failure(msgspec.Struct, gc=False):
     type: str | None = None
 
 
+class ChatUsage(msgspec.Struct, gc=False):
+    """What the server has counted, where it was asked to tell."""
+
+    completion_tokens: int = 0
+
+
 class Chunk(msgspec.Struct, gc=False):
     """A chunk of a chat completion."""
 
     choices: list[Choice] = []
+    usage: ChatUsage | None = None
     error: Failure | None = None
+
+
+class ResponseUsage(msgspec.Struct, gc=False):
+    """What the server has counted."""
+
+    output_tokens: int = 0
+
+
+class Response(msgspec.Struct, gc=False):
+    """The response, as far as it counts."""
+
+    usage: ResponseUsage | None = None
 
 
 class Event(msgspec.Struct, gc=False):
@@ -51,6 +70,7 @@ class Event(msgspec.Struct, gc=False):
     type: str = ""
     delta: str | msgspec.Raw = ""
     sequence_number: int | None = None
+    response: Response | None = None
     code: str | None = None
 
 
@@ -101,12 +121,13 @@ class OpenAI:
 class ChatConversation(Conversation):
     """One chat completion."""
 
-    __slots__ = ("_body", "_has_reason", "_path")
+    __slots__ = ("_body", "_has_reason", "_path", "_told_tokens")
 
     def __init__(self, path: str, body: bytes) -> None:
         self._path = path
         self._body = body
         self._has_reason = False
+        self._told_tokens = 0
 
     def opening(self) -> Sent | None:
         """Send the request."""
@@ -116,9 +137,11 @@ class ChatConversation(Conversation):
         """Understand a chunk. The end is `[DONE]`: usage may follow the finish reason."""
         if message == b"[DONE]":
             if self._has_reason:
-                return Reading(kind="final")
+                return Reading(kind="final", told_tokens=self._told_tokens)
             return Reading(kind="error", code="no_finish_reason")
         chunk = _chunk(message)
+        if chunk.usage is not None:
+            self._told_tokens = chunk.usage.completion_tokens
         if chunk.error is not None:
             return Reading(kind="error", code=str(chunk.error.code or chunk.error.type or "error"))
         if not chunk.choices:
@@ -153,7 +176,9 @@ class ResponseConversation(Conversation):
             return Reading(kind="error", code=heard.code or "error", first_seq=seq, seq=seq)
         match ENDS.get(heard.type):
             case "final":
-                return Reading(kind="final", first_seq=seq, seq=seq)
+                usage = None if heard.response is None else heard.response.usage
+                told = 0 if usage is None else usage.output_tokens
+                return Reading(kind="final", first_seq=seq, seq=seq, told_tokens=told)
             case "error":
                 return Reading(kind="error", code="response.failed", first_seq=seq, seq=seq)
         return Reading(kind="other", first_seq=seq, seq=seq)

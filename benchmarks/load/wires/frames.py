@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from benchmarks.load.limits import MAX_MESSAGE_BYTES
 
-CONTINUATION, TEXT, BINARY = 0, 1, 2
+CONTINUATION, CLOSE = 0, 8
+"""Opcodes."""
+
+NO_CODE = 1005
+"""What stands for a close frame without a code (RFC 6455, 7.4.1)."""
 
 
 class BadFrame(ValueError):
@@ -18,9 +22,11 @@ class BadFrame(ValueError):
 class FrameSplitter:
     """Splits one connection's bytes."""
 
-    __slots__ = ("_buffer", "_pieces")
+    __slots__ = ("_buffer", "_pieces", "close_code")
 
     def __init__(self) -> None:
+        self.close_code: int | None = None
+        """The code of the close frame, once it has come; 1005 where it names none."""
         self._buffer = b""
         self._pieces: list[bytes] | None = None
 
@@ -51,6 +57,9 @@ class FrameSplitter:
             first = buffer[place]
             if first & 0x08:
                 control += buffer[place:stop]
+                if first & 0x0F == CLOSE:
+                    code = buffer[place + head : place + head + 2]
+                    self.close_code = int.from_bytes(code, "big") if code else NO_CODE
             elif first & 0x80 and self._pieces is None and first & 0x0F:
                 messages.append(buffer[place + head : stop])
             else:

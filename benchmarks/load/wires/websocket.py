@@ -99,6 +99,8 @@ class Tapped(trio.abc.Stream):
             return b""
         for message in messages:
             self._take(message, "")
+        if self._splitter.close_code is not None:
+            self.end(f"close_{self._splitter.close_code}")
         return control
 
     def end(self, why: str) -> None:
