@@ -9,9 +9,14 @@ from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import msgspec
 import trio
 from prometheus_client.core import Metric
 
+from benchmarks.load import report as bench_report
+from benchmarks.load.measures import MEASURES, Counts, Second
+from benchmarks.load.plan import Plan
+from benchmarks.load.verdict import MEANINGS, Finding
 from engine import (
     AntiphonError,
     AttemptStarted,
@@ -186,6 +191,43 @@ def _one_of_each() -> list[Report]:
     ]
 
 
+def bench_page() -> str:
+    """Every field of the load tool's JSON, from its structs."""
+    lines = [
+        "# The JSON of `antiphon bench`",
+        "",
+        "`--json FILE` writes one object. `format` goes up when a field changes its meaning or",
+        "goes away; new fields may come at any time.",
+    ]
+    for kind, title in (
+        (bench_report.Report, "The report"),
+        (Finding, "A finding (`findings`)"),
+        (Counts, "Counts (`counts`)"),
+        (bench_report.Measure, "A measure (`measures.NAME`)"),
+        (bench_report.Goodput, "Goodput (`goodput`)"),
+        (bench_report.Fairness, "Fairness (`fairness`)"),
+        (bench_report.ServerCost, "The server (`server`)"),
+        (bench_report.ToolUse, "The tool (`tool`)"),
+        (Second, "A second of the run (`timeline`)"),
+        (bench_report.Search, "A search (`search`)"),
+        (bench_report.Probe, "A run of a search (`search.probes`)"),
+        (Plan, "The plan (`plan`)"),
+    ):
+        lines += ["", f"## {title}", "", "| field | |", "| --- | --- |", *_fields(kind)]
+    lines += ["", "## Names of findings", "", "| name | |", "| --- | --- |"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in MEANINGS.items()]
+    lines += ["", "## Names of measures", "", "| name | |", "| --- | --- |"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in MEASURES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _fields(kind: type[msgspec.Struct]) -> Iterator[str]:
+    source = Path(sys.modules[kind.__module__].__file__ or "").read_text(encoding="utf-8")
+    own = source.partition(f"\nclass {kind.__name__}(")[2].partition("\nclass ")[0]
+    for name in kind.__struct_fields__:
+        yield f"| `{name}` | {_doc_below(own, name)} |"
+
+
 def _subclasses(kind: type[AntiphonError]) -> Iterator[type[AntiphonError]]:
     yield kind
     for child in kind.__subclasses__():
@@ -205,6 +247,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "limits.md": limits_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
+    "bench.md": bench_page,
 }
 
 
