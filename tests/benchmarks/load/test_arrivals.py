@@ -7,7 +7,7 @@ import random
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.load.arrivals import (
@@ -35,6 +35,7 @@ def first(arrivals: Arrivals, number: int, seed: int = 1) -> list[float]:
     return list(itertools.islice(offsets(arrivals, random.Random(seed)), number))
 
 
+@settings(max_examples=50)
 @given(OPEN, st.integers())
 def test_offsets_ascend_from_0_and_are_the_same_for_a_seed(arrivals: Arrivals, seed: int) -> None:
     found = first(arrivals, 200, seed)
@@ -65,6 +66,7 @@ def test_poisson_gaps_have_the_stated_mean_and_spread() -> None:
     assert statistics.stdev(gaps) == pytest.approx(0.1, rel=0.05)
 
 
+@settings(max_examples=30)
 @given(RATES, RATES, st.floats(0.5, 60))
 def test_a_ramp_has_the_rate_that_a_moment_should_have(a: float, b: float, over_s: float) -> None:
     """Until t, the area under the rate has arrived, to one request."""

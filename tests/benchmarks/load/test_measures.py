@@ -7,7 +7,7 @@ import random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.load.measures import Counts, Evenness, Measures, Saved, percentile_ms
@@ -27,6 +27,7 @@ def sent(measures: Measures) -> Saved:
     return msgspec.json.decode(msgspec.json.encode(measures.save()), type=Saved)
 
 
+@settings(max_examples=20)  # a histogram of an hour is large, and encoded here
 @given(SECONDS, SECONDS)
 def test_histograms_of_two_processes_add_up(here: list[float], there: list[float]) -> None:
     merged, whole = measured(*here), measured(*here, *there)
@@ -38,6 +39,7 @@ def test_histograms_of_two_processes_add_up(here: list[float], there: list[float
     assert merged.histograms["ttft"].get_total_count() == len(here) + len(there)
 
 
+@settings(max_examples=40)
 @given(SECONDS, st.sampled_from((50.0, 90.0, 99.0)))
 def test_a_percentile_is_the_nearest_rank_within_a_thousandth(
     durations: list[float], percentile: float

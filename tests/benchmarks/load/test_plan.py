@@ -6,15 +6,16 @@ import itertools
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.load.arrivals import Closed, Constant, Poisson
 from benchmarks.load.plan import Cancel, Plan, Slow, check, intents
 
-PLAN = Plan(url="http://127.0.0.1:1", target="generate", arrivals=Poisson(rate_per_s=50))
+PLAN = Plan(url="http://127.0.0.1:1", target="generate", arrivals=Poisson(rate_per_s=10))
 
 
+@settings(max_examples=15)
 @given(st.integers(1, 8), st.integers())
 def test_the_shares_of_all_processes_are_the_whole(processes: int, seed: int) -> None:
     plan = msgspec.structs.replace(PLAN, seed=seed, cancel=Cancel(share=0.5), slow=Slow(share=0.5))
