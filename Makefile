@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 BENCH := .venv-bench
 BENCH_STAMP := $(BENCH)/.installed
 ARGS ?=
+# A worker for each core; what shares a file may share a server or a browser.
+WORKERS ?= --numprocesses auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup node types screenshots run test test-fast check bench docs clean
@@ -36,10 +38,10 @@ run: $(STAMP) ## Serve on http://127.0.0.1:8000 in demo mode
 	@$(BIN)/antiphon serve --demo $(ARGS)
 
 test: $(STAMP) ## All tests; what is not installed is skipped with its reason
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-fast: $(STAMP) ## The suite without real sockets, processes or browsers
-	$(BIN)/python -m pytest -m 'not system' $(ARGS)
+	$(BIN)/python -m pytest -m 'not system' $(WORKERS) $(ARGS)
 
 check: $(STAMP) ## Lint, types, layers, docs in step
 	$(BIN)/ruff check .

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-_LINES = pytest.StashKey[list[str]]()
-
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Add a line to the run's summary."""
-    return request.config.stash.setdefault(_LINES, []).append
+    """Add a line to the run's summary; it travels with the test's report between processes."""
+
+    def add(line: str) -> None:
+        request.node.user_properties.append(("simulation", line))
+
+    return add
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +26,8 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    for line in config.stash.get(_LINES, []):
-        terminalreporter.write_line(f"simulation: {line}")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.stats.get("passed", []):
+        for name, line in report.user_properties:
+            if name == "simulation":
+                terminalreporter.write_line(f"simulation: {line}")
