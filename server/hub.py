@@ -55,6 +55,7 @@ class Hub:
         self.refusals: Counter[str] = Counter()
         """Requests and messages that were refused since the start, by their error's code."""
         self._encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
+        engine.on_new_life = self._begin_life
 
     def begin_drain(self) -> None:
         """Tell all clients that the server stops; the grace begins now."""
@@ -68,6 +69,11 @@ class Hub:
             encoder = Encoder(self.codecs[record.protocol], tell(record))
             self._encoders[record.session_id] = encoder
         return encoder
+
+    def _begin_life(self, session_id: str, epoch: str) -> None:
+        encoder = self._encoders.get(session_id)
+        if encoder is not None:
+            encoder.begin_life(epoch)
 
     async def cancel(
         self, session_id: str, viewer: Viewer, target: JSON | None, *, message: str = ""
@@ -90,7 +96,7 @@ class Hub:
         message: JSON = {
             "type": "snapshot",
             "session_id": record.session_id,
-            "epoch": record.epochs[-1].name,
+            "epoch": encoder.epoch,
             "seq": view.seq,
             "state": record.state,
             "phase": view.phase,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import secrets
 import signal
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 import trio
 
 from engine import (
+    Board,
     Conversations,
     Engine,
     InvalidRequest,
@@ -27,6 +30,7 @@ from engine import (
     Personas,
     ProviderNotFound,
     Providers,
+    RedisBoard,
     RedisJournal,
     SimSettings,
     SqliteJournal,
@@ -81,6 +85,7 @@ async def open_everything(settings: Settings) -> AsyncIterator[Engine]:
             journal=journal,
             limits=limits,
             services={**open_services(settings, journal), "sources": sources},
+            board=open_board(settings, limits),
         ) as engine,
     ):
         yield engine
@@ -94,7 +99,7 @@ async def serve_until_told(settings: Settings) -> None:
     await check_keys(settings)
     async with open_everything(settings) as engine:
         hub = Hub(engine, all_codecs(), bounds=settings.bounds(), drain_s=settings.drain_s)
-        listeners = open_listeners(settings.host, settings.port)
+        listeners = open_listeners(settings.host, settings.port, reuse_port=settings.processes > 1)
         connections = Connections()
         metrics = Metrics(hub, connections)
         engine.telemetry.listen(metrics.listen)
@@ -142,6 +147,14 @@ async def _serve_sockets(
             task_status=task_status,
         )
         scope.cancel(reason="all sockets are closed")
+
+
+def open_board(settings: Settings, limits: Limits) -> Board | None:
+    """Give what this process shares with others on the same Redis; None: there is no Redis."""
+    if not settings.redis_url:
+        return None
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return RedisBoard(parse_address(settings.redis_url), name, limits)
 
 
 def open_services(settings: Settings, journal: Journal) -> dict[str, Any]:

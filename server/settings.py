@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     lease_s: float = Field(
         15, gt=0, description="With Redis: a dead process's sessions go on elsewhere after it."
     )
+    processes: int = Field(
+        1, ge=1, le=256, description="Processes on this port; more than one need Redis."
+    )
     demo: bool = Field(
         False, description="Known providers without a key are played by the simulated one."
     )

@@ -154,17 +154,34 @@ class Registry:
         """
         record = await self.record(session_id, viewer)
         log = await self._log(record)
+        if self.following is not None and after is not None and not self._is_known(log, after):
+            log = await self._catch_up(log)
         is_far = self.following is not None and not (log.is_ended or self.runs(session_id))
         seq = after_seq if after_seq is not None else 0
         if after is not None:
-            if is_far and self.following is not None and not self._is_known(log, after):
-                log = await self.following.refresh(log)
             seq = self._place(record, log, after, on_gap, is_far=is_far)
         subscription = Subscription(log, seq, wake=wake, on_close=self._reader_left)
         self.reader_joined(session_id)
         if is_far and self.following is not None:
             self.following.joined(session_id)
         return subscription
+
+    async def _catch_up(self, log: Log) -> Log:
+        """Read what the journal has, for a reader that has seen more elsewhere.
+
+        Where the session runs here and the journal knows another life of it, this process has lost
+        it, and has not noticed yet: a reader that comes from the new owner is who tells.
+        """
+        assert self.following is not None
+        session = self.sessions.get(log.session_id)
+        if session is None:
+            return await self.following.refresh(log)
+        record = await self.journal.load(log.session_id)
+        if record is None or record.epochs[-1].name == log.epoch:
+            return log
+        session.set_aside()
+        await session.ended.wait()
+        return await self._log(record)
 
     def _is_known(self, log: Log, after: str) -> bool:
         epoch, requested = parse_cursor(after)

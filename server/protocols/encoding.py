@@ -60,6 +60,10 @@ class Shared:
         self._entry: Entry | None = None
         self._data = b""
 
+    def forget(self) -> None:
+        """Make the next entry anew, were it the same: it is told otherwise now."""
+        self._entry = None
+
     def __call__(self, entry: Entry) -> bytes:
         """Give the entry in this form."""
         if entry is not self._entry:
@@ -80,19 +84,29 @@ class Encoder:
 
     def __init__(self, codec: Codec, story: Story) -> None:
         self._codec = codec
+        self._tell(story)
+        self._chunks: dict[str, tuple[Part, bytes, bytes | None, bytes | None]] = {}
+        self._shared: dict[Form, Shared] = {}
+
+    def _tell(self, story: Story) -> None:
         self._story = story
         common: JSON = {"session_id": story.session_id, "epoch": story.epoch}
         if story.request_id is not None:
             common["request_id"] = story.request_id
         self._common = common
         self._tail = b"," + to_json(common)[1:-1] + b',"seq":'
-        self._chunks: dict[str, tuple[Part, bytes, bytes | None, bytes | None]] = {}
-        self._shared: dict[Form, Shared] = {}
 
     @property
     def epoch(self) -> str:
         """The life of the log that the entries are told under."""
         return self._story.epoch
+
+    def begin_life(self, epoch: str) -> None:
+        """Tell entries under another life of the log: its readers were moved there."""
+        if epoch != self._story.epoch:
+            self._tell(msgspec.structs.replace(self._story, epoch=epoch))
+            for shared in self._shared.values():
+                shared.forget()
 
     @property
     def names_events(self) -> bool:

@@ -16,7 +16,7 @@ from engine import JSON, AntiphonError, Entry, Options, Part
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """What a codec may know of a session besides the event: nothing of it ever changes."""
+    """What a codec may know of a session besides the event: only its epoch ever changes."""
 
     session_id: str
     protocol: str

@@ -161,6 +161,7 @@ class EventStream:
             wake=self._woken,
             on_gap=lambda gap: self._gaps.append(feed.encode_gap(gap)),
         )
+        self._encoder.begin_life(feed.subscription.epoch)  # it may have begun while we came
         return feed.subscription
 
     def _woken(self, _: Subscription) -> None:

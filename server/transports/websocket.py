@@ -314,6 +314,7 @@ class Conversation:
             wake=partial(self._writer.wake, feed),
             on_gap=lambda gap: self._writer.say(to_json(gap_json(session_id, gap))),
         )
+        encoder.begin_life(feed.subscription.epoch)  # it may have begun while we came
         before = self._feeds.pop(session_id, None)
         if before is not None:
             self._writer.forget(before)
@@ -344,7 +345,11 @@ class Conversation:
                 raise NotFound(f"no request {request_id!r} was made on this connection") from None
         if self._fixed is not None:
             return self._fixed.session_id
-        running = [session_id for session_id in self._feeds if session_id in self._engine.sessions]
+        running = [
+            session_id
+            for session_id, feed in self._feeds.items()
+            if not feed.subscription.log.is_ended
+        ]
         if len(running) == 1:
             return running[0]
         raise InvalidRequest(
@@ -355,11 +360,7 @@ class Conversation:
 
     async def _report_end(self, session_id: str, target: JSON | None) -> None:
         """Tell of the end of a session, or a part of it, that this connection does not read."""
-        session = self._engine.sessions.get(session_id)
-        if session is not None and target is not None:
-            await session.wait_ended(target)
-        elif session is not None:
-            await session.ended.wait()
+        await self._engine.wait_ended(session_id, target)
         await self._say_result(session_id, target)
 
     async def _say_result(self, session_id: str, target: JSON | None) -> None:

@@ -304,6 +304,34 @@ async def test_cancel_at_a_stale_owner_reaches_the_new_one(autojump_clock: MockC
         assert (await b.engine.record(session.session_id)).state == "cancelled"
 
 
+async def test_reader_from_the_new_owner_tells_a_stale_one(autojump_clock: MockClock) -> None:
+    """A cursor of a life that the stale owner does not know is placed there, without a gap."""
+
+    async def pause(run: Run) -> Completed:
+        await run.write(PART, "one ")
+        await trio.sleep(8.0)  # nothing is written, so nothing is refused
+        await run.complete_part(PART, "one ")
+        return Completed(data={})
+
+    async with open_cluster(pause) as (_, (a, b)):
+        session = await a.engine.start("test", {}, options=DETACHED)
+        await trio.sleep(0.5)
+        a.board.is_cut = True
+        for _ in range(1000):
+            await trio.sleep(0.005)
+            if session.session_id in b.engine.sessions:
+                break
+        with await b.engine.subscribe(session.session_id) as subscription:
+            before = await read_until(subscription, lambda entry: isinstance(entry.event, Attempt))
+            cursor = f"{subscription.epoch}:{subscription.cursor}"
+        assert session.session_id in a.engine.sessions  # it has not noticed yet
+        a.board.is_cut = False
+        after = await read_to_end(await a.engine.subscribe(session.session_id, after=cursor))
+        seqs = [entry.seq for entry in before + after]
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert isinstance(after[-1].event, Completed)
+
+
 async def test_board_that_was_away_kills_nobody(autojump_clock: MockClock) -> None:
     """When everybody's lease has lapsed because the board was away, the living renew first."""
     async with open_cluster() as (_, (a, b)):

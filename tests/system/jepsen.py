@@ -20,7 +20,7 @@ import random
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
@@ -87,12 +87,12 @@ class Cutter:
     """A TCP proxy that cuts connections in the middle of whatever they say.
 
     Args:
-        port: where the server listens.
+        port: gives where a server listens, for each connection.
         rng: when it cuts.
         share: how many of the connections it cuts.
     """
 
-    def __init__(self, port: int, rng: random.Random, share: float) -> None:
+    def __init__(self, port: Callable[[], int], rng: random.Random, share: float) -> None:
         self.port = 0
         self.cuts = 0
         self._server_port = port
@@ -110,7 +110,7 @@ class Cutter:
         if self._rng.random() < self._share:
             budget = self._rng.choice((0, 200, 2_000, 20_000)) + self._rng.randrange(2_000)
         try:
-            server = await trio.open_tcp_stream("127.0.0.1", self._server_port)
+            server = await trio.open_tcp_stream("127.0.0.1", self._server_port())
         except OSError:
             _reset(client)
             return
@@ -329,9 +329,13 @@ class Checker:
         self.states: Counter[str] = Counter()
         self.crashes = 0
         self.drains_s: list[float] = []
-        self._cutter = Cutter(server.port, random.Random(plan.seed), plan.cuts)
+        self._cutter = Cutter(self.front, random.Random(plan.seed), plan.cuts)
         self._client: Client
         self._followed: dict[str, list[Reader]] = {}
+
+    def front(self) -> int:
+        """Say where the next connection goes."""
+        return self.server.port
 
     async def run(self) -> Report:
         """Do all rounds."""
@@ -354,7 +358,7 @@ class Checker:
         async with trio.open_nursery() as nursery:
             for index in range(self.plan.sessions):
                 nursery.start_soon(self._session, f"round {number} session {index}", nursery)
-            nursery.start_soon(self._crash)
+            nursery.start_soon(self.crash)
         for session_id, readers in self._followed.items():
             shown = await wait_ended(self.server.port, session_id)
             self.states[shown["state"]] += 1
@@ -397,7 +401,7 @@ class Checker:
         self.readers.append(reader)
         return reader
 
-    async def _crash(self) -> None:
+    async def crash(self) -> None:
         """End the server in the middle of it all, and start it again."""
         for _ in range(self.plan.crashes):
             await trio.sleep(self.rng.uniform(0.3, 2.5))

@@ -57,6 +57,19 @@ def test_an_equal_entry_is_not_taken_for_the_newest() -> None:
 
 
 @pytest.mark.parametrize("codec", all_codecs(), ids=lambda codec: codec.protocol)
+def test_an_entry_is_told_under_the_life_that_has_begun(codec: Codec) -> None:
+    """Readers that were moved get the new epoch, for deltas and all else, an old entry too."""
+    told = encoder(codec)
+    shared = told.shared(lambda encoder, entry: encoder.encode(entry))
+    entry = delta(5)
+    assert json.loads(shared(entry))["epoch"] == "e1"
+    told.begin_life("e2")
+    assert told.epoch == "e2"
+    assert json.loads(shared(entry))["epoch"] == "e2"
+    assert told.fields(entry)["epoch"] == "e2"
+
+
+@pytest.mark.parametrize("codec", all_codecs(), ids=lambda codec: codec.protocol)
 @pytest.mark.parametrize("text", ["x", '100 % é ☕ "\\\n', "half a pair \ud83d"])
 def test_a_delta_put_together_is_the_same_message_as_its_fields(codec: Codec, text: str) -> None:
     """What is encoded once for a part, and the rest, make the message that `fields` tells."""
