@@ -2,9 +2,15 @@
 
 Its one rule: a sleeper costs an entry in a list, and no cancel scope and no deadline of its own.
 Deadlines are rounded up to ticks of 2 ms. Each tick has a list of what is due at it, and a heap
-holds the ticks, so what is due at about the same time is served by one turn of the wheel's task,
-which reschedules the parked tasks directly. The simulated provider's pace sleeps here. Must not
-import anything of the engine.
+holds the ticks, so what is due at about the same time is served by one turn, which reschedules the
+parked tasks directly. The simulated provider's pace sleeps here. Must not import anything of the
+engine.
+
+Who turns it: sleepers are woken by an instrument, right after the loop's wait, so that they run in
+that very turn of the loop; the wheel's task holds a cancel scope whose deadline the loop waits for,
+and which is moved on before it expires. Callbacks may do what only a task may do, so their ticks
+are left to the wheel's task, whose scope then expires. It would also take over if the instrument
+ever failed, which trio takes out then.
 
 A cancelled sleeper and a cancelled callback leave a dead entry in their list, without a task or a
 function; when most entries are dead they are swept out, so there are never more than twice as many
@@ -17,6 +23,7 @@ import heapq
 import logging
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 import trio
@@ -84,10 +91,12 @@ class Wheel:
         self._on_error = on_error
         self._ticks: list[int] = []  # a heap of the keys of _due
         self._due: dict[int, list[Handle]] = {}
+        self._calling: set[int] = set()  # ticks with a callback among what is due
         self._count = 0  # entries in _due, dead ones too
         self._dead = 0
         self._next_tick: float = math.inf
         self._scope: trio.CancelScope | None = None
+        self._waker: _Waker | None = None
 
     @property
     def is_running(self) -> bool:
@@ -115,6 +124,10 @@ class Wheel:
         finally:
             self._scope = None
             self._next_tick = math.inf
+            if self._waker is not None:
+                with suppress(KeyError):  # trio took it out
+                    trio.lowlevel.remove_instrument(self._waker)
+                self._waker = None
             self._release_sleepers()
 
     async def sleep(self, seconds: float) -> None:
@@ -138,6 +151,9 @@ class Wheel:
         Cancellation: the sleeper's entry is dead, and swept out with the next ones.
         """
         if self._scope is not None and -math.inf < deadline < math.inf:
+            if self._waker is None:
+                self._waker = _Waker(self)
+                trio.lowlevel.add_instrument(self._waker)
             handle = self._add(deadline, trio.lowlevel.current_task())
             await trio.lowlevel.wait_task_rescheduled(handle._abort)
             if handle._wheel is None:  # a turn served it: its time has come
@@ -182,6 +198,8 @@ class Wheel:
             tick -= 1
         handle = Handle(self, target)
         self._count += 1
+        if not isinstance(target, trio.lowlevel.Task):
+            self._calling.add(tick)
         due = self._due.get(tick)
         if due is not None:
             due.append(handle)
@@ -193,6 +211,25 @@ class Wheel:
             self._scope.deadline = tick * TICK_S
         return handle
 
+    def _wake_sleepers(self) -> None:
+        """Serve ticks that are due, up to one with a callback, and set when to turn next."""
+        ticks = self._ticks
+        now = trio.current_time()
+        if self._scope is None or self._next_tick * TICK_S > now:
+            return
+        while ticks and ticks[0] * TICK_S <= now and ticks[0] not in self._calling:
+            due = self._due.pop(heapq.heappop(ticks))
+            self._count -= len(due)
+            for handle in due:
+                task, handle._target, handle._wheel = handle._target, None, None
+                if task is None:
+                    self._dead -= 1
+                else:
+                    assert isinstance(task, trio.lowlevel.Task)
+                    trio.lowlevel.reschedule(task)
+        self._next_tick = ticks[0] if ticks else math.inf
+        self._scope.deadline = self._next_tick * TICK_S  # a past one expires in this very turn
+
     def _turn(self) -> None:
         """Serve what is due, and set when to turn next.
 
@@ -202,7 +239,9 @@ class Wheel:
         now = trio.current_time()
         due: list[Handle] = []
         while self._ticks and self._ticks[0] * TICK_S <= now:
-            due += self._due.pop(heapq.heappop(self._ticks))
+            tick = heapq.heappop(self._ticks)
+            self._calling.discard(tick)
+            due += self._due.pop(tick)
         self._count -= len(due)
         for handle in due:
             if handle._target is None:
@@ -253,6 +292,17 @@ class Wheel:
             for tick, due in self._due.items()
         }
         self._due = {tick: due for tick, due in living.items() if due}
+        self._calling.intersection_update(self._due)
         self._ticks = sorted(self._due)  # which is a heap
         self._count = sum(map(len, self._due.values()))
         self._dead = 0
+
+
+class _Waker(trio.abc.Instrument):
+    """Wakes a wheel's sleepers between the loop's wait and the tasks that it made runnable."""
+
+    def __init__(self, wheel: Wheel) -> None:
+        self._wheel = wheel
+
+    def after_io_wait(self, timeout: float) -> None:
+        self._wheel._wake_sleepers()

@@ -82,6 +82,55 @@ async def test_earlier_sleeper_brings_the_turn_forward(
     assert woken == [1, 10]
 
 
+async def test_sleepers_are_woken_without_a_step_of_the_wheels_task(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """A thousand naps cost no step but the sleeper's own; a callback costs one of the wheel's."""
+
+    class Steps(trio.abc.Instrument):
+        def __init__(self) -> None:
+            self.count = 0
+
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            self.count += "Wheel.run" in task.name
+
+    wheel, steps = Wheel(), Steps()
+    await nursery.start(wheel.run)
+    await wheel.sleep(0.1)
+    trio.lowlevel.add_instrument(steps)
+    for _ in range(1000):
+        await wheel.sleep(0.01)
+    assert steps.count == 0
+    called: list[float] = []
+    at = trio.current_time() + 1
+    wheel.call_at(at, lambda: called.append(trio.current_time()))
+    await wheel.sleep(2)
+    assert called == [pytest.approx(at, abs=TICK_S)]
+    assert steps.count > 0
+    trio.lowlevel.remove_instrument(steps)
+    nursery.cancel_scope.cancel()
+
+
+async def test_wheel_turns_on_when_its_instrument_fails(
+    autojump_clock: MockClock,
+    wheel: Wheel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """trio takes a failing instrument out: the wheel's own task then wakes the sleepers."""
+    await wheel.sleep(1)
+
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(wheel, "_wake_sleepers", fail)
+    at = trio.current_time() + 3
+    await wheel.sleep_until(at)
+    assert trio.current_time() == pytest.approx(at, abs=TICK_S)
+    assert len(caplog.records) == 1
+    assert wheel.is_running
+
+
 async def test_sleep_for_no_time_is_a_checkpoint(autojump_clock: MockClock, wheel: Wheel) -> None:
     """A deadline in the past lets others run, and sees a cancel."""
     with trio.testing.assert_checkpoints():
