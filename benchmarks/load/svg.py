@@ -13,7 +13,7 @@ from math import ceil, floor, log10
 import msgspec
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 56
+LEFT, RIGHT, TOP, BOTTOM = 64, 32, 16, 56
 
 COLOURS = ("#3366cc", "#dc3912", "#109618", "#ff9900", "#990099", "#0099c6")
 """Told apart by dash as well, for whoever does not tell them apart by colour."""

@@ -132,7 +132,8 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
     tool = report.tool
     yield (
         "tool",
-        f"{tool.processes} processes, the busiest at {tool.cpu_share_max:.0%} of a core, loop lag "
+        f"{tool.processes} {'process' if tool.processes == 1 else 'processes'}, the busiest at "
+        f"{tool.cpu_share_max:.0%} of a core, loop lag "
         f"p99 {tool.lag_p99_ms:.1f} ms",
     )
     if report.search is not None:

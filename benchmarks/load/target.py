@@ -20,8 +20,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     netloc: str
 
     def url(self, path: str) -> str:
-        """Give a path's whole form on this server."""
-        return self.base + path
+        """Give a path's whole form on this server; a base that it begins with counts once.
+
+        People give an OpenAI-compatible server's address with its `/v1`.
+        """
+        return path if path.startswith(f"{self.base}/") else self.base + path
 
 
 def parse_target(url: str) -> Target:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -76,8 +77,12 @@ class Double:
     """The server."""
 
     def __init__(
-        self, script: Callable[[int], Script], before: Callable[[], Awaitable[None]] | None
+        self,
+        script: Callable[[int], Script],
+        before: Callable[[], Awaitable[None]] | None,
+        scheme: str,
     ) -> None:
+        self._scheme = scheme
         self.script = script
         self.before = before
         self.port = 0
@@ -87,7 +92,7 @@ class Double:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     async def wait_sessions(self, number: int) -> None:
         """Wait until so many have begun."""
@@ -144,19 +149,23 @@ class Double:
 
 @asynccontextmanager
 async def open_double(
-    script: Callable[[int], Script], *, before: Callable[[], Awaitable[None]] | None = None
+    script: Callable[[int], Script],
+    *,
+    before: Callable[[], Awaitable[None]] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Double]:
     """Serve around the block.
 
     Args:
         script: gives what happens to a request of this number.
         before: is awaited before a request begins.
+        tls: serve over TLS.
     """
-    double = Double(script, before)
+    double = Double(script, before, "https" if tls else "http")
     async with trio.open_nursery() as nursery:
         double.nursery = nursery
         server = await nursery.start(
-            partial(serve_websocket, double.serve, "127.0.0.1", 0, None, handler_nursery=nursery)
+            partial(serve_websocket, double.serve, "127.0.0.1", 0, tls, handler_nursery=nursery)
         )
         double.port = server.port
         yield double

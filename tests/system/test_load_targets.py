@@ -16,7 +16,7 @@ import trio
 
 from benchmarks.load.arrivals import Closed, Constant, Trace
 from benchmarks.load.messages import Progress
-from benchmarks.load.plan import Cancel, Kill, Plan, Storm
+from benchmarks.load.plan import Cancel, Kill, Plan, Slow, Storm
 from benchmarks.load.report import Report
 from benchmarks.load.run import Bench, Setting, UpstreamPlan
 from engine.testing.openai_server import open_openai_server
@@ -92,6 +92,15 @@ async def test_sse_is_cancelled_and_resumed(ours: ServerProcess) -> None:
     found = await report(cancel)
     assert (found.outcome, found.counts.cancelled) == ("passed", 6)
     assert found.measures["cancel_to_upstream_told"].count == 6
+
+
+async def test_slow_readers_are_slow_and_get_everything(ours: ServerProcess) -> None:
+    """They take 4,000 bytes a second of some 20,000 that there are; the others are not touched."""
+    slow = planned(ours.url, "generate", slow=Slow(share=0.5, bytes_per_s=4000), max_requests=8)
+    found = await report(slow)
+    assert (found.outcome, found.counts.completed) == ("passed", 8)
+    assert found.counts.tokens == 8 * 60
+    assert found.measures["e2e"].min_ms < 1000 < found.measures["e2e"].max_ms
 
 
 async def test_a_closed_loop_and_a_trace(ours: ServerProcess) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 
+from tests.system.certificate import tls_pair
 from tests.system.load_double import Fault, Script, open_double
 from tests.system.server_process import environment
 
@@ -121,6 +124,20 @@ async def test_a_reconnect_storm_loses_nothing_on_a_server_that_resumes() -> Non
     assert ran.report["measures"]["resume"]["count"] == 20
 
 
+async def test_tls_is_spoken_and_a_certificate_is_checked(tmp_path: Path) -> None:
+    """A certificate that nobody vouches for is an error; one that the system trusts is not."""
+    settings, trust = tls_pair()
+    [certificate] = trust.get_ca_certs(binary_form=True)
+    path = tmp_path / "certificate.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(certificate))
+    async with open_double(lambda number: Script(), tls=settings) as double:
+        flags = (double.url, "--rate", "20", "--requests", "5", *CALM)
+        strange = await bench(*flags)
+        trusted = await bench(*flags, SSL_CERT_FILE=str(path))
+    assert (strange.code, strange.report["errors"]) == (1, {"connect_tls": 5})
+    assert (trusted.code, trusted.report["counts"]["completed"]) == (0, 5)
+
+
 async def test_a_server_that_hangs_up_is_an_error_unless_clients_come_back() -> None:
     async with open_double(only(3, "cut")) as double:
         ran = await bench(double.url, "--rate", "20", "--requests", "5", *CALM)
@@ -129,12 +146,18 @@ async def test_a_server_that_hangs_up_is_an_error_unless_clients_come_back() -> 
 
 async def test_a_run_that_the_tool_held_back_is_invalid() -> None:
     """One at a time, where ten a second were planned: its users would have waited, and from the
-    intended start they did.
+    intended start they did. More processes were tried, where there are cores.
     """
     async with open_double(lambda number: Script(first_s=0.3, tokens=1)) as double:
-        flags = ("--rate", "10", "--requests", "6", "--max-open", "1", "--processes", "1")
+        flags = ("--rate", "10", "--requests", "6", "--max-open", "1")
+        alone = await bench(double.url, *flags, "--processes", "1", *CALM)
         ran = await bench(double.url, *flags, *CALM)
-    assert (ran.code, ran.report["outcome"], ran.findings) == (1, "invalid", ["saturated"])
+    for each in (alone, ran):
+        assert (each.code, each.report["outcome"]) == (1, "invalid")
+        assert each.findings == ["saturated"]
+    assert alone.report["tool"]["processes"] == 1
+    assert ran.report["tool"]["processes"] == min(2, os.cpu_count() or 1)
+    ran = alone
     measures = ran.report["measures"]
     assert measures["ttft"]["max_ms"] < 600
     assert measures["ttft_intended"]["max_ms"] > 1200

@@ -32,16 +32,18 @@ async def dial(target: Target, *, is_slow: bool = False) -> Stream:
             return await _dial(target, is_slow)
     except trio.TooSlowError:
         raise Lost("connect_timeout") from None
-    except ssl.SSLError:
-        raise Lost("connect_tls") from None
     except LOST as error:
-        raise Lost("connect_refused" if _was_refused(error) else "connect_failed") from None
+        raise Lost(_reason(error)) from None
 
 
-def _was_refused(error: BaseException) -> bool:
-    """Whether nobody listens there: trio puts the reason, or one for each address, beneath."""
-    causes = (error.__cause__, *getattr(error.__cause__, "exceptions", ()))
-    return any(isinstance(cause, ConnectionRefusedError) for cause in (error, *causes))
+def _reason(error: BaseException) -> str:
+    """Say why a connection did not open: trio puts the cause, or one for each address, beneath."""
+    causes = (error, error.__cause__, *getattr(error.__cause__, "exceptions", ()))
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "connect_refused"
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return "connect_tls"
+    return "connect_failed"
 
 
 async def _dial(target: Target, is_slow: bool) -> Stream:

@@ -121,5 +121,5 @@ def test_a_plot_stays_within_its_frame(points: list[tuple[float, float]]) -> Non
         for line in root.iter("{http://www.w3.org/2000/svg}polyline"):
             for pair in (line.get("points") or "").split():
                 x, y = map(float, pair.split(","))
-                assert 64 <= x <= 624
+                assert 64 <= x <= 608
                 assert 16 <= y <= 204

@@ -20,6 +20,12 @@ def test_any_other_host_has_to_be_named() -> None:
     assert (target.port, target.is_secure, target.url("/x")) == (443, True, "/base/x")
 
 
+def test_a_base_that_is_in_the_path_already_counts_once() -> None:
+    assert parse_target("http://127.0.0.1:1/v1/").url("/v1/responses") == "/v1/responses"
+    assert parse_target("http://127.0.0.1:1/v1").url("/v10/x") == "/v1/v10/x"
+    assert parse_target("http://127.0.0.1:1").url("/x") == "/x"
+
+
 @pytest.mark.parametrize(
     "url", ["", "127.0.0.1:80", "ftp://127.0.0.1", "http://", "http://u:p@127.0.0.1", "http://a:b"]
 )
