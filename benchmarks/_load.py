@@ -1,186 +1,217 @@
-"""A small WebSocket load client: one thread, epoll, no library between it and the sockets.
+"""A load client: one thread, epoll, no library between it and the sockets.
 
-It opens N sockets, sends one request on each, and counts the deltas that each message delivers (its
-`tokens` against the last one's), how late each is, and how long a cancel takes. It is no benchmark
-by itself; `benchmarks.websocket` runs it in a process of its own, on a core of its own.
+It opens N readers, begins a session on each (or one session that all of them read), and tells what
+reached them: the deltas, how late each was, how long the first one and a cancel took, and what the
+server used for it. It runs in a process of its own and watches itself: `client_share` is its own
+CPU for each second, `client_lag_ms` how long what came waited for it to look. It is no benchmark by
+itself; `benchmarks._servers` runs it.
+
+Modes: `websocket`, a session on each socket, begun after "go" over `--ramp` seconds; `events`, the
+same over SSE; `fan`, one session and N subscribers. In the last two the sessions exist before "go",
+and the server waits for `wait_s` before it produces.
 """
 
 from __future__ import annotations
 
 import argparse
+import heapq
+import itertools
 import json
-import os
 import random
 import select
-import socket
-import struct
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-UPGRADE = (
-    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-ENDS = (
-    b'"type":"result"',
-    b'"type": "result"',
-    b'"type":"cancelled"',
-    b'"type": "cancelled"',
-    b'"type":"error"',
-    b'"type": "error"',
-)
+from benchmarks._readers import EventReader, Reader, SocketReader, text_frame
+
+CANCEL = text_frame({"type": "cancel"})
+TICK_S = 0.002
+"""How late a start or a cancel may be."""
 
 
-def text_frame(payload: bytes) -> bytes:
-    """Give a client's text frame, masked with zeros (the server unmasks it all the same)."""
-    size = len(payload)
-    head = (
-        struct.pack("!BB", 0x81, 0x80 | size)
-        if size < 126
-        else struct.pack("!BBH", 0x81, 0x80 | 126, size)
-    )
-    return head + b"\0\0\0\0" + payload
+def process_cpu_s(pid: int) -> float:
+    """Give the CPU time of a process, all its threads that ever were, in seconds (Linux)."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
-class Peer:
-    """One socket."""
-
-    __slots__ = (
-        "buffer",
-        "cancel_at",
-        "cancelled_at",
-        "done",
-        "first",
-        "latency",
-        "open",
-        "seen",
-        "sock",
-        "started",
-    )
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.buffer = b""
-        self.open = False
-        self.done = False
-        self.seen = 0
-        self.started = self.first = 0.0
-        self.latency: list[tuple[int, float]] = []
-        self.cancel_at = self.cancelled_at = 0.0
-
-    def take(self, data: bytes, now: float) -> None:
-        """Parse whole frames out of what has come."""
-        self.buffer += data
-        buffer, place = self.buffer, 0
-        while len(buffer) - place >= 2:
-            size, head = buffer[place + 1] & 0x7F, 2
-            if size == 126:
-                if len(buffer) - place < 4:
-                    break
-                size, head = int.from_bytes(buffer[place + 2 : place + 4], "big"), 4
-            elif size == 127:
-                if len(buffer) - place < 10:
-                    break
-                size, head = int.from_bytes(buffer[place + 2 : place + 10], "big"), 10
-            if len(buffer) - place < head + size:
-                break
-            if buffer[place] & 0x0F == 1:
-                self.message(buffer[place + head : place + head + size], now)
-            place += head + size
-        self.buffer = buffer[place:]
-
-    def message(self, payload: bytes, now: float) -> None:
-        place = payload.rfind(b'"tokens":')
-        if b"chunk" in payload[:20] and place >= 0:
-            rest = payload[place + 9 : place + 20]
-            number = int(rest.split(b",")[0].split(b"}")[0])
-            if not self.first:
-                self.first = now
-            self.latency.append((number, now))
-            self.seen = number
-        elif payload[:60].find(b'"type"') >= 0 and any(end in payload[:60] for end in ENDS):
-            self.done = True
-            self.cancelled_at = now
+def rss_kb(pid: int) -> int:
+    """Give a process's resident memory, in KB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise SystemExit(f"the process {pid} has ended")
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    dice = random.Random(1)
-    poll = select.epoll()
-    peers: dict[int, Peer] = {}
-    request = text_frame(json.dumps(json.loads(args.request)).encode())
-    cancel = text_frame(b'{"type":"cancel"}')
-    for _ in range(args.sessions):
-        sock = socket.create_connection((args.host, args.port))
-        sock.sendall(UPGRADE.format(path=args.path, host=args.host).encode())
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += sock.recv(4096)
-        if b" 101 " not in head.split(b"\r\n")[0]:
-            raise SystemExit(f"no upgrade: {head[:100]!r}")
-        sock.setblocking(False)
-        peer = Peer(sock)
-        peer.take(head.partition(b"\r\n\r\n")[2], time.monotonic())
-        peers[sock.fileno()] = peer
-        poll.register(sock.fileno(), select.EPOLLIN)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    begin = time.monotonic()
-    waiting = [
-        (begin + number * args.ramp / args.sessions, peer)
-        for number, peer in enumerate(peers.values())
-    ]
-    waiting.reverse()
-    left = len(peers)
-    while left and time.monotonic() - begin < args.limit:
-        while waiting and waiting[-1][0] <= time.monotonic():
-            _, peer = waiting.pop()
-            peer.started = time.monotonic()
-            peer.sock.sendall(request)
-            if args.cancel and dice.random() < args.cancel:
-                peer.cancel_at = peer.started + dice.uniform(0.2, 0.8) * args.seconds
-        for fd, _ in poll.poll(0.002):
-            peer = peers[fd]
-            try:
-                data = peer.sock.recv(262144)
-            except BlockingIOError:
-                continue
-            now = time.monotonic()
-            if data:
-                peer.take(data, now)
-            if (peer.done or not data) and fd in peers and peer.open is False:
-                peer.open = True
-                left -= 1
-                poll.unregister(fd)
+class Sample:
+    """The server at one moment: its CPU, and how much had been delivered."""
+
+    def __init__(self, pids: list[int], readers: list[Reader]) -> None:
+        self.cpu_s = sum(process_cpu_s(pid) for pid in pids)
+        self.rss_kb = sum(rss_kb(pid) for pid in pids)
+        self.deltas = sum(reader.seen for reader in readers)
+
+
+class Load:
+    """One run: its readers, what is still to be sent, and what was seen of the client itself."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.request = text_frame(json.loads(args.request))
+        self.idle_kb = sum(rss_kb(pid) for pid in args.pid)
+        self.readers: list[Reader] = []
+        self.lags: list[float] = []
+        self.steady: tuple[Sample, Sample] | None = None
+
+    def connect(self) -> None:
+        """Open everything that has to stand before "go"."""
+        {"websocket": self._sockets, "events": self._events, "fan": self._fan}[self.args.mode]()
+        for reader in self.readers:
+            reader.sock.setblocking(False)
+
+    def _socket(self) -> SocketReader:
+        ports = self.args.port
+        port = ports[len(self.readers) % len(ports)]
+        reader = SocketReader(self.args.host, port, tls=self.args.tls)
+        reader.open_path(self.args.path)
+        return reader
+
+    def _sockets(self) -> None:
+        for _ in range(self.args.sessions):
+            self.readers.append(self._socket())
+
+    def _events(self) -> None:
+        for _ in range(self.args.sessions):
+            starter = self._socket()
+            starter.sock.sendall(self.request)
+            path = self.args.events_path.format(starter.wait_session_id())
+            reader = EventReader(self.args.host, self.args.port[0], tls=self.args.tls)
+            reader.open_path(path)
+            starter.sock.close()
+            self.readers.append(reader)
+
+    def _fan(self) -> None:
+        first = self._socket()
+        self.readers.append(first)
+        first.sock.sendall(self.request)
+        subscribe = text_frame({"type": "subscribe", "session_id": first.wait_session_id()})
+        for _ in range(self.args.sessions):
+            reader = self._socket()
+            reader.sock.sendall(subscribe)
+            reader.wait_session_id()
+            self.readers.append(reader)
+
+    def run(self) -> dict[str, Any]:
+        """Begin the sessions, and read until all have ended or the time is up."""
+        args, dice = self.args, random.Random(1)
+        poll = select.epoll()
+        by_fd = {reader.sock.fileno(): reader for reader in self.readers}
+        for fd in by_fd:
+            poll.register(fd, select.EPOLLIN)
+        begin, before = time.monotonic(), Sample(args.pid, self.readers)
+        own_s = time.process_time()
+        # The counter keeps the heap from comparing readers.
+        order = itertools.count()
+        due: list[tuple[float, int, Reader, bytes]] = []
+        step_s = args.ramp / max(1, len(self.readers))
+        if args.mode == "websocket":
+            for number, reader in enumerate(self.readers):
+                start_at = begin + number * step_s
+                heapq.heappush(due, (start_at, next(order), reader, self.request))
+                if dice.random() < args.cancel:
+                    cancel_at = start_at + dice.uniform(0.2, 0.8) * args.seconds
+                    heapq.heappush(due, (cancel_at, next(order), reader, CANCEL))
+        else:
+            for reader in self.readers:
+                reader.started = begin
+        marks = self._marks(begin)
+        samples: list[Sample] = []
+        while by_fd and time.monotonic() - begin < args.limit:
+            while due and due[0][0] <= time.monotonic():
+                _, _, reader, data = heapq.heappop(due)
+                self._send(reader, data)
+            # A moment is taken for each reader after its predecessor's messages were searched.
+            ready = poll.poll(TICK_S)
+            woken = time.monotonic()
+            for fd, _ in ready:
+                reader = by_fd[fd]
+                reader.pull(time.monotonic())
+                if reader.done or reader.closed:
+                    poll.unregister(fd)
+                    del by_fd[fd]
+            if ready:
+                self.lags.append(time.monotonic() - woken)
+            if marks and time.monotonic() >= marks[0]:
+                marks.pop(0)
+                samples.append(Sample(args.pid, self.readers))
+        wall_s = time.monotonic() - begin
+        after = Sample(args.pid, self.readers)
+        if len(samples) == 2:
+            self.steady = samples[0], samples[1]
+        return self._answer(before, after, wall_s, time.process_time() - own_s)
+
+    def _marks(self, begin: float) -> list[float]:
+        """Between these two all sessions stream: started, and none at its end."""
+        args = self.args
+        if args.mode != "websocket" or not args.rate or args.seconds < args.ramp + 1.5:
+            return []
+        return [begin + args.ramp + 1.0, begin + args.seconds - 0.25]
+
+    def _send(self, reader: Reader, data: bytes) -> None:
         now = time.monotonic()
-        if args.cancel:
-            for peer in peers.values():
-                if 0 < peer.cancel_at <= now and not peer.done:
-                    peer.sock.sendall(cancel)
-                    peer.cancel_at = -now
-    return summary(args, list(peers.values()), time.monotonic() - begin)
+        if data is not CANCEL:
+            reader.started = now
+        elif not reader.done:
+            reader.cancelled = now
+        else:
+            return
+        reader.sock.sendall(data)
+
+    def _answer(self, before: Sample, after: Sample, wall_s: float, own_s: float) -> dict[str, Any]:
+        args, readers = self.args, self.readers
+        deltas = after.deltas - before.deltas
+        used_s = after.cpu_s - before.cpu_s
+        firsts = [each.first - each.started for each in readers if each.first]
+        if args.mode != "websocket":
+            firsts = []  # the server's pause, and nothing else
+        answer: dict[str, Any] = {
+            "deltas": deltas,
+            "messages": sum(len(reader.arrivals) for reader in readers),
+            "readers": len(readers),
+            "ended": sum(reader.done for reader in readers),
+            "wall_s": round(wall_s, 2),
+            "late_ms": quantiles(lateness(readers, args.rate)),
+            "first_ms": quantiles(firsts),
+            "cancel_ms": quantiles(
+                [each.ended - each.cancelled for each in readers if each.cancelled and each.ended]
+            ),
+            "client_share": round(own_s / wall_s, 2),
+            "client_lag_ms": quantiles(self.lags),
+        }
+        if not args.pid:
+            return answer
+        answer["cpu_us_per_delta"] = round(used_s / max(1, deltas) * 1e6, 3)
+        answer["cpu_s"] = round(used_s, 3)
+        answer["server_share"] = round(used_s / wall_s, 2)
+        if self.steady:
+            one, two = self.steady
+            answer["steady_us_per_delta"] = round(
+                (two.cpu_s - one.cpu_s) / max(1, two.deltas - one.deltas) * 1e6, 3
+            )
+            answer["kb_per_session"] = round((one.rss_kb - self.idle_kb) / len(readers), 1)
+        return answer
 
 
-def summary(args: argparse.Namespace, peers: list[Peer], wall_s: float) -> dict[str, Any]:
+def lateness(readers: list[Reader], rate: float) -> list[float]:
+    """Give how late each message was, in seconds, counted from its session's most punctual one."""
     late: list[float] = []
-    for peer in peers:
-        if args.rate and peer.latency:
-            base = min(now - number / args.rate for number, now in peer.latency)
-            late += [now - number / args.rate - base for number, now in peer.latency]
-    cancels = [peer.cancelled_at + peer.cancel_at for peer in peers if peer.cancel_at < 0]
-    firsts = [peer.first - peer.started for peer in peers if peer.first]
-    usage = os.times()
-    return {
-        "deltas": sum(peer.seen for peer in peers),
-        "messages": sum(len(peer.latency) for peer in peers),
-        "ended": sum(peer.done for peer in peers),
-        "sessions": len(peers),
-        "wall_s": round(wall_s, 2),
-        "client_cpu_s": round(usage.user + usage.system, 2),
-        "late_ms": quantiles(late),
-        "first_ms": quantiles(firsts),
-        "cancel_ms": quantiles(cancels),
-    }
+    for reader in readers:
+        if rate and reader.arrivals:
+            due = [now - number / rate for number, now in reader.arrivals]
+            best = min(due)
+            late += [each - best for each in due]
+    return late
 
 
 def quantiles(values: list[float]) -> dict[str, float] | None:
@@ -195,10 +226,14 @@ def quantiles(values: list[float]) -> dict[str, float] | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, nargs="+", required=True, help="taken in turn")
+    parser.add_argument("--pid", type=int, nargs="*", default=[], help="whose CPU is counted")
+    parser.add_argument("--mode", choices=("websocket", "events", "fan"), default="websocket")
     parser.add_argument("--path", default="/stream")
+    parser.add_argument("--events-path", default="/api/sessions/{}/events")
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--sessions", type=int, required=True)
     parser.add_argument("--request", required=True)
     parser.add_argument("--rate", type=float, default=0)
@@ -206,7 +241,11 @@ def main() -> None:
     parser.add_argument("--cancel", type=float, default=0)
     parser.add_argument("--ramp", type=float, default=0)
     parser.add_argument("--limit", type=float, default=120)
-    print(json.dumps(run(parser.parse_args())), flush=True)
+    load = Load(parser.parse_args())
+    load.connect()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(json.dumps(load.run()), flush=True)
 
 
 if __name__ == "__main__":

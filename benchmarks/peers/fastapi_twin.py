@@ -8,63 +8,61 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import json
 import time
-import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from fastapi.responses import StreamingResponse
+
+from benchmarks.peers.message import CANCELLED, RESULT, Messages, settle_memory
+
+Queue = asyncio.Queue[str | None]
 
 app = FastAPI()
+rooms: dict[str, list[Queue]] = {}
+waiting: dict[str, dict[str, Any]] = {}
 
-gc.collect()
-gc.freeze()
-gc.set_threshold(10_000, 500, 100)
+settle_memory()
 
 
-async def produce(queue: asyncio.Queue[tuple[int, str] | None], tokens: int, rate: float) -> None:
-    start = time.monotonic()
-    for index in range(tokens):
+async def produce(queues: list[Queue], messages: Messages, wanted: dict[str, Any]) -> None:
+    """Put each delta into each reader's queue."""
+    await asyncio.sleep(wanted.get("wait_s", 0))
+    start, rate = time.monotonic(), wanted["rate"]
+    for number in range(1, wanted["tokens"] + 1):
         if rate:
-            await asyncio.sleep(start + (index + 1) / rate - time.monotonic())
-        await queue.put((index + 1, " token"))
-    await queue.put(None)
+            await asyncio.sleep(start + number / rate - time.monotonic())
+        text = messages.chunk(number, " token")
+        for queue in queues:
+            await queue.put(text)
+    for queue in queues:
+        await queue.put(None)
 
 
-async def send(socket: WebSocket, queue: asyncio.Queue[tuple[int, str] | None]) -> None:
-    session_id, prompt_id, epoch = str(uuid.uuid4()), str(uuid.uuid4()), "0123456789"
-    while (delta := await queue.get()) is not None:
-        number, text = delta
-        await socket.send_text(
-            json.dumps(
-                {
-                    "type": "chunk",
-                    "phase": "prima-materia",
-                    "prompt_id": prompt_id,
-                    "model": "default",
-                    "provider": "simulated",
-                    "content": text,
-                    "tokens": number,
-                    "timestamp": int(time.time()),
-                    "session_id": session_id,
-                    "epoch": epoch,
-                    "seq": number,
-                }
-            )
-        )
-    await socket.send_text(json.dumps({"type": "result", "content": "{}"}))
+async def send(socket: WebSocket, queue: Queue) -> None:
+    while (text := await queue.get()) is not None:
+        await socket.send_text(text)
+    await socket.send_text(RESULT)
 
 
 @app.websocket("/stream")
 async def stream(socket: WebSocket) -> None:
     await socket.accept()
     wanted: dict[str, Any] = await socket.receive_json()
-    queue: asyncio.Queue[tuple[int, str] | None] = asyncio.Queue(64)
-    work = asyncio.gather(
-        produce(queue, wanted["tokens"], wanted["rate"]),
-        send(socket, queue),
-    )
+    queue: Queue = asyncio.Queue(64)
+    if wanted.get("type") == "subscribe":
+        rooms[wanted["session_id"]].append(queue)
+        await socket.send_json({"type": "subscribed", "session_id": wanted["session_id"]})
+        await send(socket, queue)
+        return
+    messages = Messages()
+    await socket.send_text(messages.started())
+    if wanted.get("sse"):
+        waiting[messages.session_id] = wanted
+        return
+    queues = rooms[messages.session_id] = [queue]
+    work = asyncio.gather(produce(queues, messages, wanted), send(socket, queue))
     with contextlib.suppress(WebSocketDisconnect):
         while True:
             message = await socket.receive_json()
@@ -72,7 +70,21 @@ async def stream(socket: WebSocket) -> None:
                 work.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await work
-                await socket.send_text(json.dumps({"type": "cancelled"}))
+                await socket.send_text(CANCELLED)
     work.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await work
+    del rooms[messages.session_id]
+
+
+@app.get("/events/{session_id}")
+async def events(session_id: str) -> StreamingResponse:
+    async def body() -> AsyncIterator[str]:
+        queue: Queue = asyncio.Queue(64)
+        work = asyncio.create_task(produce([queue], Messages(), waiting.pop(session_id)))
+        while (text := await queue.get()) is not None:
+            yield f"data: {text}\n\n"
+        yield f"data: {RESULT}\n\n"
+        await work
+
+    return StreamingResponse(body(), media_type="text/event-stream")
