@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import mul
 from typing import Final
 
 import trio
@@ -29,7 +30,9 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
     Raises:
         ValueError: their lengths differ.
     """
-    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    if len(a) != len(b):
+        raise ValueError(f"vectors of {len(a)} and {len(b)} numbers have no cosine")
+    dot = sum(map(mul, a, b))
     return _bounded(dot, math.hypot(*a) * math.hypot(*b))
 
 
