@@ -6,8 +6,10 @@ encoded (and framed) once for all of them. Pure but for its caches. Must not imp
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable
+from json.encoder import encode_basestring_ascii
 from typing import TypeAlias
 
 import msgspec
@@ -16,6 +18,12 @@ from engine import JSON, AntiphonError, Delta, Entry, InvalidRequest, Part, Sess
 from server.protocols.interface import Codec, Story
 
 _encode = msgspec.json.Encoder().encode
+
+_ESCAPE = "antiphon.json"
+"""The name, among Python's handlers of what cannot be encoded, of the one that writes \\u…."""
+
+_SHORT = 1024
+"""Shorter messages are escaped run by run: about 1 µs for a run, where the whole takes 5."""
 
 
 def to_json(value: object) -> bytes:
@@ -27,10 +35,24 @@ def to_json(value: object) -> bytes:
 
 
 def to_ascii(message: bytes) -> bytes:
-    """Escape what is not ASCII, for SSE: clients exist that decode each network chunk alone."""
+    """Escape what is not ASCII, for SSE: clients exist that decode each network chunk alone.
+
+    It can only be inside of JSON's strings. So in a delta, one run of it or a few, it is escaped
+    where it stands; of a long text, which has many, the whole is decoded and encoded again.
+    """
     if message.isascii():
         return message
+    if len(message) < _SHORT:
+        return message.decode().encode("ascii", _ESCAPE)
     return json.dumps(json.loads(message), separators=(",", ":")).encode()
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError), "only encoding is asked for"
+    return encode_basestring_ascii(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(_ESCAPE, _escape)
 
 
 def tell(record: SessionRecord) -> Story:

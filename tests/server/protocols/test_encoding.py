@@ -8,7 +8,7 @@ import pytest
 
 from engine.events import Delta, Entry, Part
 from server.protocols import all_codecs
-from server.protocols.encoding import Encoder
+from server.protocols.encoding import Encoder, to_ascii, to_json
 from server.protocols.interface import Codec, Story
 
 PART = Part(id="p%d", target={"stage": "generator"}, phase="generator")
@@ -76,3 +76,15 @@ def test_a_delta_put_together_is_the_same_message_as_its_fields(codec: Codec, te
     entry = delta(7, text)
     made = encoder(codec)
     assert json.loads(made.encode(entry)) == made.fields(entry)
+
+
+@pytest.mark.parametrize("times", [1, 500])
+@pytest.mark.parametrize(
+    "text", ["plain", "é", "漢字 and more", '😀 x é "q" \\ \n y', "half \ud83d", "\x7f\u2028\uffff"]
+)
+def test_what_is_escaped_is_the_same_json(text: str, times: int) -> None:
+    """Short messages are escaped run by run, long ones as a whole; they say the same."""
+    message = to_json({"type": "chunk", "content": text * times, "ключ": 1})
+    escaped = to_ascii(message)
+    assert escaped.isascii()
+    assert json.loads(escaped) == json.loads(message)
