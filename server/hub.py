@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from engine import JSON, Engine, Gap, SessionRecord, View, Viewer, matches
+from server.notices import Notices
 from server.protocols.encoding import Encoder, tell
 from server.protocols.interface import Codec
 from server.rates import Pace
@@ -54,6 +55,8 @@ class Hub:
         """Set when sessions have ended or were set aside: sockets close now."""
         self.refusals: Counter[str] = Counter()
         """Requests and messages that were refused since the start, by their error's code."""
+        journal = engine.journal
+        self.notices = Notices(journal, is_patient=journal.patience_s > engine.limits.close_s)
         self._encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
         engine.on_new_life = self._begin_life
 

@@ -109,6 +109,7 @@ async def serve_until_told(settings: Settings) -> None:
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(metrics.watch_loop)
+            nursery.start_soon(hub.notices.watch)
             await nursery.start(_watch_signals, hub, settings.drain_s, nursery.cancel_scope)
             app = create_app(hub, open_access(engine, settings), metrics)
             await nursery.start(

@@ -23,6 +23,7 @@ from quart import Response
 from engine import AntiphonError, Entry, Gap, SessionRecord, Subscription, Viewer, parse_cursor
 from server.frames import chunk
 from server.hub import Hub, gap_json
+from server.notices import as_comment
 from server.protocols.encoding import Encoder, to_ascii, to_json
 from server.protocols.interface import Start
 from server.transports.writer import Feed, Writer
@@ -201,9 +202,10 @@ class EventStream:
             nursery.start_soon(_write_all, writer, scope)
             nursery.start_soon(_keep_alive, writer)
             writer.follow(feed)
-            await self._hub.draining.wait()
-            writer.say(self._draining_event())
-            await self._hub.stopped.wait()
+            with self._hub.notices.heard_by(lambda notice: writer.say(as_comment(notice))):
+                await self._hub.draining.wait()
+                writer.say(self._draining_event())
+                await self._hub.stopped.wait()
             with trio.move_on_after(LAST_WORDS_S):
                 await writer.wait_written()
             scope.cancel(reason="drain")

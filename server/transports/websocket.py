@@ -164,7 +164,7 @@ class Conversation:
         if self._fixed is not None and not await self._greet(self._fixed):
             return
         async with trio.open_nursery() as nursery:
-            with self._expiring(nursery.cancel_scope):
+            with self._expiring(nursery.cancel_scope), self._hub.notices.heard_by(self._notify):
                 nursery.start_soon(self._write, nursery.cancel_scope)
                 nursery.start_soon(self._watch_drain, nursery.cancel_scope)
                 while True:
@@ -226,6 +226,9 @@ class Conversation:
 
     async def _send(self, message: bytes) -> None:
         await self._socket.send(message.decode())
+
+    def _notify(self, notice: JSON) -> None:
+        self._writer.say(to_json(notice))
 
     async def _write(self, scope: trio.CancelScope) -> None:
         await self._writer.run()
