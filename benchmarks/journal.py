@@ -14,11 +14,13 @@ journal's threads.
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,10 @@ from engine.events import Completed, Delta, Entry, Part
 from engine.journal.encoding import encode
 from engine.journal.interface import Batch, Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
+from engine.journal.redis import RedisJournal
 from engine.journal.sqlite import SqliteJournal
 from engine.merging import merge
+from engine.redis.address import parse_address
 
 PART = Part(id="p1", target={"prompt_id": "p1"}, phase="generate", provider="simulated")
 TOKEN = " token"
@@ -39,6 +43,8 @@ MERGE_BYTES = 16 * 1024
 LAG_S = 0.05
 """How often an outlet hands its deltas over: `Limits.journal_lag_s`."""
 SECONDS = 2.0
+KINDS = ("sqlite", "redis-everysec", "redis-always", "memory")
+"""The journals; Redis by how it syncs its file: each second, or before each answer."""
 
 
 def record(session_id: str) -> SessionRecord:
@@ -127,7 +133,8 @@ async def stream(kind: str, sessions: int, rate: int, seconds: int) -> dict[str,
         for index in range(sessions):
             nursery.start_soon(journal.create, record(f"s{index}"))
         await trio.testing.wait_all_tasks_blocked()
-        cpu_s, threads_s, began = time.thread_time(), threads_cpu_s(), trio.current_time()
+        cpu_s, threads_s, redis_s = time.thread_time(), threads_cpu_s(), server_cpu_s()
+        began = trio.current_time()
         for seq in range(deltas):
             for tick in range(ticks):
                 await trio.sleep_until(began + (seq + tick / ticks) / rate)
@@ -149,6 +156,7 @@ async def stream(kind: str, sessions: int, rate: int, seconds: int) -> dict[str,
             "deltas": count,
             "loop_cpu_us_per_delta": round((time.thread_time() - cpu_s) / count * 1e6, 2),
             "threads_cpu_us_per_delta": round((threads_cpu_s() - threads_s) / count * 1e6, 2),
+            "redis_cpu_us_per_delta": round((server_cpu_s() - redis_s) / count * 1e6, 2),
             "milestone_p50_ms": round(cuts[49] * 1000, 2),
             "milestone_p99_ms": round(cuts[98] * 1000, 2),
         }
@@ -160,12 +168,49 @@ async def open_journal(kind: str) -> AsyncGenerator[Journal, None]:
     if kind == "memory":
         yield MemoryJournal()
         return
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(dir=".") as name, ExitStack() as stack:
+        folder = Path(name)
+        journal: SqliteJournal | RedisJournal
+        if kind == "sqlite":
+            journal = SqliteJournal(folder / "journal.sqlite3")
+        else:
+            url = stack.enter_context(redis_server(folder, kind.partition("-")[2]))
+            journal = RedisJournal(parse_address(url))
         async with trio.open_nursery() as nursery:
-            journal = SqliteJournal(Path(folder) / "journal.sqlite3")
             await nursery.start(journal.run)
             yield journal
             nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def redis_server(folder: Path, sync: str) -> Iterator[str]:
+    """Run a Redis of our own, which syncs its file as `sync` says; gives its URL."""
+    path = folder.resolve() / "redis.sock"
+    options = ["--port", "0", "--unixsocket", str(path), "--dir", str(path.parent)]
+    options += ["--save", "", "--appendonly", "yes", "--appendfsync", sync]
+    with subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL) as process:
+        while not path.exists():
+            assert process.poll() is None, "redis-server ended by itself"
+            time.sleep(0.01)
+        SERVERS.append(process.pid)
+        try:
+            yield f"unix://{path}"
+        finally:
+            SERVERS.remove(process.pid)
+            process.terminate()
+
+
+SERVERS: list[int] = []
+"""The Redis that runs, by pid: its CPU is a part of what the journal costs."""
+
+
+def server_cpu_s() -> float:
+    """Give the CPU time of Redis."""
+    total = 0.0
+    for pid in SERVERS:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 async def measure(kind: str, sessions: int, deltas: int, pause_s: float) -> dict[str, Any]:
@@ -206,8 +251,8 @@ async def main() -> None:
         (200, 10, 0.0),  # as fast as it goes
     )
     # The memory journal beside it: what the load itself costs, its sleeps and its tasks' turns.
-    rows = [await measure(kind, *shape) for shape in shapes for kind in ("sqlite", "memory")]
-    rows += [await stream(kind, sessions=500, rate=20, seconds=10) for kind in ("sqlite", "memory")]
+    rows = [await measure(kind, *shape) for shape in shapes for kind in KINDS]
+    rows += [await stream(kind, sessions=500, rate=20, seconds=10) for kind in KINDS]
     steps = await appending_alone()
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))

@@ -97,54 +97,72 @@ APPEND = Script(
     "append",
     _SHARED
     + """
--- ARGV: prefix, id, writer, number, epoch, state or '', words of entries, words of opened;
--- then first, seq, at, entry …; part, attempt …; note, value …
-local prefix, id = ARGV[1], ARGV[2]
-local record, log, epochs, opened, notes = session_keys(prefix, id)
-local held = redis.call('HMGET', record,
-  'epoch', 'last', 'updated', 'writer', 'number', 'state', 'place')
-if not held[1] then return {'gone'} end
-if held[4] == ARGV[3] and tonumber(ARGV[4]) <= tonumber(held[5]) then return {'done'} end
-if held[1] ~= ARGV[5] then return {'stale'} end
-local last, updated, state = held[2], held[3], held[6]
-local known, expected, from = tonumber(last), tonumber(last) + 1, nil
-local first_opened = 9 + tonumber(ARGV[7])
-local first_note = first_opened + tonumber(ARGV[8])
-for i = 9, first_opened - 1, 4 do
-  local first, seq = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-  if from or seq > known then
-    if first ~= expected then
-      if first <= known and not from then return {'cut', known} end
-      return {'hole', first, expected}
+-- ARGV: prefix, writer; then for each batch: id, number, epoch, state or '', words of entries,
+-- words of opened, words of notes; first, seq, at, entry …; part, attempt …; note, value …
+local prefix, writer = ARGV[1], ARGV[2]
+
+local function append(at, first_entry, first_opened, first_note, behind)
+  local id, number, epoch, new_state = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local record, log, epochs, opened, notes = session_keys(prefix, id)
+  local held = redis.call('HMGET', record,
+    'epoch', 'last', 'updated', 'writer', 'number', 'state', 'place')
+  if not held[1] then return {'gone'} end
+  if held[4] == writer and tonumber(number) <= tonumber(held[5]) then return {'done'} end
+  if held[1] ~= epoch then return {'stale'} end
+  local last, updated, state = held[2], held[3], held[6]
+  local known, expected, from = tonumber(last), tonumber(last) + 1, nil
+  for i = first_entry, first_opened - 1, 4 do
+    local first, seq = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+    if from or seq > known then
+      if first ~= expected then
+        if first <= known and not from then return {'cut', known} end
+        return {'hole', first, expected}
+      end
+      from = from or i
+      expected = seq + 1
     end
-    from = from or i
-    expected = seq + 1
   end
+  if first_opened > first_entry and not from then return {'done'} end
+  -- From here on nothing fails.
+  for i = from or first_opened, first_opened - 1, 4 do
+    redis.call('XADD', log, ARGV[i + 1] .. '-0', 'e', ARGV[i + 3])
+    last = ARGV[i + 1]
+    if tonumber(ARGV[i + 2]) > tonumber(updated) then updated = ARGV[i + 2] end
+  end
+  for i = first_opened, behind - 1, 2 do
+    redis.call('HSET', i < first_note and opened or notes, ARGV[i], ARGV[i + 1])
+  end
+  if new_state ~= '' and new_state ~= state then
+    redis.call('ZREM', prefix .. ':state:' .. state, held[7])
+    redis.call('ZREM', prefix .. ':ended', id)
+    state = new_state
+    redis.call('ZADD', prefix .. ':state:' .. state, 0, held[7])
+  end
+  if ENDED[state] then redis.call('ZADD', prefix .. ':ended', updated, id) end
+  redis.call('HSET', record, 'last', last, 'updated', updated, 'state', state,
+    'writer', writer, 'number', number)
+  return {'done'}
 end
-if first_opened > 9 and not from then return {'done'} end
--- From here on nothing fails.
-for i = from or first_opened, first_opened - 1, 4 do
-  redis.call('XADD', log, ARGV[i + 1] .. '-0', 'e', ARGV[i + 3])
-  last = ARGV[i + 1]
-  if tonumber(ARGV[i + 2]) > tonumber(updated) then updated = ARGV[i + 2] end
+
+local answers, at = {}, 3
+while ARGV[at] do
+  local first_entry = at + 7
+  local first_opened = first_entry + tonumber(ARGV[at + 4])
+  local first_note = first_opened + tonumber(ARGV[at + 5])
+  local behind = first_note + tonumber(ARGV[at + 6])
+  local is_done, answer = pcall(append, at, first_entry, first_opened, first_note, behind)
+  if not is_done then
+    answer = {'error', type(answer) == 'table' and answer.err or tostring(answer)}
+  end
+  answers[#answers + 1] = answer
+  at = behind
 end
-for i = first_opened, #ARGV, 2 do
-  redis.call('HSET', i < first_note and opened or notes, ARGV[i], ARGV[i + 1])
-end
-if ARGV[6] ~= '' and ARGV[6] ~= state then
-  redis.call('ZREM', prefix .. ':state:' .. state, held[7])
-  redis.call('ZREM', prefix .. ':ended', id)
-  state = ARGV[6]
-  redis.call('ZADD', prefix .. ':state:' .. state, 0, held[7])
-end
-if ENDED[state] then redis.call('ZADD', prefix .. ':ended', updated, id) end
-redis.call('HSET', record, 'last', last, 'updated', updated, 'state', state,
-  'writer', ARGV[3], 'number', ARGV[4])
-return {'done'}
+return answers
 """,
 )
-"""Takes a batch: done (also where it is a repeat), gone, stale, hole, or cut: its first new entry
-has a part that is known, and has to be cut after the offset that is named."""
+"""Takes batches, each by itself: done (also where it is a repeat), gone, stale, hole, or cut: its
+first new entry has a part that is known, and has to be cut after the offset that is named; or the
+error that Redis made of it."""
 
 BEGIN_EPOCH = Script(
     "begin epoch",

@@ -45,7 +45,7 @@ class RedisWrite:
         return f"<{type(self).__name__} {self.number} {self.session_id}>"
 
     def command(self) -> tuple[Word, ...]:
-        """Give the command for Redis.
+        """Give the command for Redis; of a batch its part of one, see `pack`.
 
         Raises:
             JournalFailed: there is something in it that cannot be written.
@@ -92,8 +92,18 @@ class Append(RedisWrite):
         notes: list[Word] = []
         for key, value in batch.notes.items():
             notes += (as_bytes(key), encode(value))
-        head = (*self._begin(), batch.epoch, batch.state or "", len(entries), len(opened))
-        return self.script.command((), (*head, *entries, *opened, *notes))
+        return (
+            as_bytes(self.session_id),
+            self.number or 0,
+            as_bytes(batch.epoch),
+            batch.state or "",
+            len(entries),
+            len(opened),
+            len(notes),
+            *entries,
+            *opened,
+            *notes,
+        )
 
     def take(self, answer: list[Any]) -> None:
         """See `RedisWrite.take`.
@@ -111,6 +121,8 @@ class Append(RedisWrite):
                 raise JournalFailed(f"session {session_id} is not in the journal")
             case [b"stale"]:
                 raise Fenced(f"epoch {self.batch.epoch} of session {session_id} is over")
+            case [b"error", text]:
+                raise JournalFailed(f"Redis refused to write: {text.decode()}")
             case [b"hole", came, expected]:
                 raise JournalFailed(
                     f"offset {came} of session {session_id} came instead of {expected}"
@@ -121,6 +133,15 @@ class Append(RedisWrite):
     def cut(self, last_seq: int) -> None:
         """Leave out what Redis has."""
         self.batch = msgspec.structs.replace(self.batch, entries=unseen(self.batch, last_seq))
+
+
+def pack(appends: Sequence[Append]) -> tuple[Word, ...]:
+    """Give one command for several batches: most of what a command costs, it costs once."""
+    first = appends[0]
+    words: list[Word] = [first.keys.prefix, first.writer]
+    for each in appends:
+        words += each.words
+    return Append.script.command((), words)
 
 
 class Cut(Exception):

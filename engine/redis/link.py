@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("antiphon.redis")
 
-_AWAY = ("MISCONF", "OOM", "MASTERDOWN", "NOREPLICAS", "BUSY ")
+_AWAY = ("MISCONF", "OOM", "MASTERDOWN", "NOREPLICAS", "READONLY", "BUSY ")
 """Errors of a server that does nothing now and may do it later: a full disk or memory, too few
 replicas, a script that runs on."""
 
@@ -217,11 +217,15 @@ class Link:
         connection = self._usable()
         requests = [_send(connection, words) for words in commands]
         found: list[Any] = []
-        for request in requests:
-            try:
-                found.append(await self._answer(connection, request))
-            except (Away, NoScript, Refused) as error:
-                found.append(error)
+        with trio.move_on_after(self._limits.redis_timeout_s + self._waits_s):
+            for request in requests:
+                try:
+                    found.append(await request)
+                except Exception as error:
+                    found.append(_translated(error))
+        if len(found) < len(requests):
+            connection.invalidate("unanswered")
+            found += [Away("it does not answer")] * (len(requests) - len(found))
         return found
 
     async def run_script(self, script: Script, keys: Sequence[Word], values: Sequence[Word]) -> Any:
@@ -261,6 +265,11 @@ class Link:
             raise _translated(error) from error
 
 
+def is_passing(text: str) -> bool:
+    """Whether an error of Redis may be over when it is asked again."""
+    return text.startswith(_AWAY)
+
+
 def _send(connection: RedisConnection, words: Sequence[Word]) -> Any:
     command, *rest = words
     assert isinstance(command, bytes)
@@ -281,7 +290,7 @@ def _translated(error: Exception) -> Exception:
         error,
         exceptions.ConnectionError | exceptions.AuthenticationError | exceptions.ReadOnlyError,
     )
-    if is_away or text.startswith(_AWAY) or not isinstance(error, exceptions.RedisError):
+    if is_away or is_passing(text) or not isinstance(error, exceptions.RedisError):
         return Away(text)
     return Refused(text)
 

@@ -95,7 +95,7 @@ def check_whole(seen: list[Message], session_id: str) -> None:
 
 async def kill_often(redis: RedisServer) -> None:
     """Kill Redis and start it again, over and over, once the server has come."""
-    while b"name=antiphon-writes" not in redis.ask("CLIENT", "LIST"):
+    while b"name=antiphon-writes" not in redis.ask("CLIENT", "LIST"):  # noqa: ASYNC110
         await trio.sleep(0.05)
     while True:
         await trio.sleep(1.5)

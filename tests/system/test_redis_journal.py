@@ -15,7 +15,7 @@ from engine.journal.interface import Document, Journal
 from engine.journal.redis import RedisJournal
 from engine.journal.redis_keys import Keys
 from engine.journal.redis_scripts import WRITES
-from engine.journal.redis_writes import Append
+from engine.journal.redis_writes import Append, pack
 from engine.limits import Limits
 from engine.redis.address import parse_address
 from engine.redis.link import Link
@@ -160,8 +160,9 @@ async def test_late_write_does_not_bring_back_an_older_state(
         for number, state in enumerate(("running", "completed"), start=1):
             write = Append(keys, "another life", batch(state=state, notes={"n": number}))
             write.number = number
-            sent.append(write.command())
-        assert await link.ask_all([*sent, sent[0]]) == [[b"done"]] * 3
+            write.words = write.command()
+            sent.append(write)
+        assert await link.ask(*pack([*sent, sent[0]])) == [[b"done"]] * 3
         held = await journal.load("s1")
         assert held is not None
         assert (held.state, held.notes) == ("completed", {"n": 2})
