@@ -1,13 +1,13 @@
 """What does the journal cost per delta?
 
-Three numbers, for each shape of load: how many deltas a second SQLite takes in groups, how long a
-commit takes (p50 and p99, from append to durable), and how much CPU the event loop's own thread
+Three numbers, for each shape of load: how many deltas a second a journal takes in groups, how long
+a commit takes (p50 and p99, from append to durable), and how much CPU the event loop's own thread
 spends for each batch, everything included: the append, waking the writer, waking the waiter, and
 the load's own sleeps, which the memory journal's rows show alone.
 
 And the load of a full server: 500 sessions of 20 deltas a second, each batch one delta that nobody
-waits for, from `create` to the terminal event: CPU for each delta, on the loop's thread and on the
-journal's threads.
+waits for, from `create` to the terminal event: CPU for each delta, on the loop's thread, on the
+journal's threads, and in Redis. It needs redis-server.
 
     python -m benchmarks.journal            # prints a table, writes benchmarks/results/
 """
