@@ -26,7 +26,8 @@ setup: $(STAMP) ## Make .venv and install everything, pinned
 
 node: ## Install what the JavaScript tests need, into node_modules
 	npm install --silent --no-save --no-package-lock --no-audit --no-fund \
-		ws@8.18.3 typescript@5.9.3 rxjs@7.8.2 playwright-core@1.65.1 axe-core@4.14.1
+		ws@8.18.3 typescript@5.9.3 rxjs@7.8.2 playwright-core@1.65.1 axe-core@4.14.1 \
+		@asyncapi/parser@3.6.3
 
 screenshots: $(STAMP) ## Take the screenshots of README and tutorial anew
 	$(BIN)/python docs/screenshots.py

@@ -9,8 +9,14 @@ from engine.cluster.interface import Board
 from engine.cluster.redis import RedisBoard
 from engine.commands.content import ContentCommand, DraftCommand, FormatCommand
 from engine.commands.exhibition import ExhibitionCommand
-from engine.commands.generate import canonical_phase
-from engine.commands.persona import Characteristics, Persona
+from engine.commands.generate import GenerateCommand, canonical_phase
+from engine.commands.persona import (
+    Characteristics,
+    ChatRequest,
+    MultiChatRequest,
+    OpenAIChatRequest,
+    Persona,
+)
 from engine.commands.rater import RaterBatchCommand, RaterCommand
 from engine.engine import Engine, open_engine
 from engine.errors import (
@@ -50,7 +56,9 @@ from engine.errors import (
 from engine.events import (
     JSON,
     Attempt,
+    AttemptReason,
     Cancelled,
+    CancelReason,
     Completed,
     Delta,
     Entry,
@@ -175,6 +183,7 @@ __all__ = [
     "check_redis",
     "all_pipelines",
     "canonical_phase",
+    "GenerateCommand",
     "ContentPipeline",
     "ContentCommand",
     "DraftCommand",
@@ -185,6 +194,9 @@ __all__ = [
     "Templates",
     "Persona",
     "Characteristics",
+    "OpenAIChatRequest",
+    "ChatRequest",
+    "MultiChatRequest",
     "Personas",
     "Conversations",
     "exchange_turns",
@@ -209,6 +221,7 @@ __all__ = [
     "PartFailed",
     "PartCancelled",
     "Attempt",
+    "AttemptReason",
     "PhaseCompleted",
     "SelectionRequired",
     "Selected",
@@ -216,6 +229,7 @@ __all__ = [
     "Completed",
     "Failed",
     "Cancelled",
+    "CancelReason",
     # errors
     "AntiphonError",
     "ErrorCode",

@@ -23,6 +23,7 @@ from server import (
 )
 from server.access import Access
 from server.answers import content_answer, rater_answer
+from server.asyncapi import asyncapi_document
 from server.auth import accept, public
 from server.hub import Hub
 from server.metrics import CONTENT_TYPE, Metrics
@@ -249,6 +250,11 @@ def _add_content(app: QuartTrio, hub: Hub, access: Access) -> None:
     @public
     async def openapi() -> Response:
         return json(document())
+
+    @app.get("/asyncapi.json")
+    @public
+    async def asyncapi() -> Response:
+        return json(asyncapi_document(needs_token=access.door.tokens is not None))
 
     @app.get("/version")
     @public

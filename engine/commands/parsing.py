@@ -58,6 +58,7 @@ class Command(BaseModel):
         validate_by_alias=True,
         loc_by_alias=False,
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
 

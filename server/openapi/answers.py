@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import get_args
 
 from engine import JSON, ErrorCode, RaterErrorCode, SessionState
+from server.messages import PROTOCOLS, shared_schemas, sse_messages
 
 PROBLEM = "application/problem+json"
 SSE = "text/event-stream"
 
 TEXT: JSON = {"type": "string"}
 COUNT: JSON = {"type": "integer", "minimum": 0}
-PROTOCOLS = ("generate", "content", "rater", "persona", "exhibition")
 
 MEANINGS = {
     304: "The browser has it already.",
@@ -97,31 +97,16 @@ def feed() -> JSON:
     }
 
 
-CONTENT_EVENTS = (
-    "start",
-    "progress",
-    "token",
-    "draft",
-    "attempt",
-    "reasoning",
-    "part_failed",
-    "part_cancelled",
-    "complete",
-    "cancelled",
-    "error",
-    "gap",
-    "draining",
-)
-"""What contract 2 names in `event:`; the other protocols name nothing there."""
-
-
 def _event(protocol: str | None) -> JSON:
-    fields: JSON = {
-        "id": {"type": "string", "pattern": "^.+:[0-9]+$"},
-        "data": _json_text(required("type", type=TEXT, session_id=TEXT, epoch=TEXT, seq=COUNT)),
-    }
-    if protocol == "content":
-        fields["event"] = {"enum": list(CONTENT_EVENTS)}
+    """Describe an event; of a known protocol, with every message that it has."""
+    fields: JSON = {"id": {"type": "string", "pattern": "^.+:[0-9]+$"}}
+    if protocol is None:
+        fields["data"] = _json_text(required("type", type=TEXT))
+        return required("data", **fields)
+    kinds = [*sse_messages(protocol)]
+    fields["data"] = _json_text({"anyOf": [named(f"{protocol}.{each.name}") for each in kinds]})
+    if protocol == "content":  # contract 2 names events; the others do not
+        fields["event"] = {"enum": sorted({each.kind for each in kinds})}
         return required("event", "data", **fields)
     return required("data", **fields)
 
@@ -169,6 +154,12 @@ def answer_schemas() -> JSON:
         "opinion", "suggestions", opinion=TEXT, suggestions={"type": "array", "items": TEXT}
     )
     return {
+        **shared_schemas(),
+        **{
+            f"{protocol}.{each.name}": each.schema
+            for protocol in ("content", "rater")
+            for each in sse_messages(protocol)
+        },
         "Problem": {
             "description": "RFC 9457; the rater's failures carry its own `error_code` too.",
             **required(
@@ -190,16 +181,6 @@ def answer_schemas() -> JSON:
                 usage=named("Usage"),
             ),
         },
-        "Usage": required(
-            "input_tokens",
-            "output_tokens",
-            "total_tokens",
-            "by_part",
-            input_tokens=COUNT,
-            output_tokens=COUNT,
-            total_tokens=COUNT,
-            by_part={"type": "array", "items": {"type": "object"}},
-        ),
         "SessionRecord": required(*record, **record),
         "SessionList": required(
             "sessions",

@@ -10,7 +10,8 @@ from typing import Literal, get_args
 import msgspec
 
 from engine import JSON, SessionState
-from server.openapi.answers import PROTOCOLS, list_of, named, required
+from server.messages import PROTOCOLS
+from server.openapi.answers import list_of, named, required
 
 _STARTING = (422, 429, 503)
 _RUNNING = (*_STARTING, 409, 502, 504)
@@ -382,6 +383,13 @@ OPERATIONS = (
         path="/openapi.json",
         summary="Give this document.",
         gives=required("openapi", "info", "paths", "components"),
+        is_public=True,
+    ),
+    Operation(
+        method="get",
+        path="/asyncapi.json",
+        summary="Describe the WebSockets, as AsyncAPI.",
+        gives=required("asyncapi", "info", "channels", "operations", "components"),
         is_public=True,
     ),
 )

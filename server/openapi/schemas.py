@@ -14,16 +14,21 @@ from pydantic import BaseModel
 
 from engine import (
     JSON,
+    ChatRequest,
     ContentCommand,
     DraftCommand,
     ExhibitionCommand,
     FormatCommand,
+    GenerateCommand,
+    MultiChatRequest,
+    OpenAIChatRequest,
     Persona,
     ProviderInfo,
     RaterBatchCommand,
     RaterCommand,
 )
-from server.protocols.control import MAX_REQUEST_ID, MAX_TOKEN_BUDGET, TARGETS
+from server.messages.connection import OPTIONS
+from server.protocols.control import TARGETS
 from server.tokens import ROLES
 from server.users import NAME_PATTERN, PASSWORD_CHARACTERS
 
@@ -52,10 +57,13 @@ _OUR_NAMES = (
     "is_hidden",
     "request_metadata",
 )
-_WIRE_NAMES = {
-    name: "".join(word.title() if place else word for place, word in enumerate(name.split("_")))
-    for name in _OUR_NAMES
-}
+
+
+def _camel(name: str) -> str:
+    return "".join(word.title() if place else word for place, word in enumerate(name.split("_")))
+
+
+_WIRE_NAMES = {name: _camel(name) for name in _OUR_NAMES}
 """What contract 3 spells in another way than our fields; both spellings are taken."""
 
 
@@ -159,6 +167,26 @@ def request_schemas(providers: Iterable[ProviderInfo]) -> JSON:
     return found
 
 
+def socket_schemas() -> JSON:
+    """Give the schemas of what starts a session over a WebSocket, by name."""
+    found = _of_model("GenerateRequest", GenerateCommand)
+    found["GenerateRequest"]["properties"]["type"] = {"const": "generate"}
+    for each in [*found.values()]:  # contract 1 spells fields as JavaScript does
+        if "properties" in each:
+            each["properties"] = {
+                key if key in OPTIONS else _camel(key): value
+                for key, value in each["properties"].items()
+            }
+            each["required"] = [_camel(key) for key in each["required"]]
+    for name, model in (
+        ("OpenAIChatRequest", OpenAIChatRequest),
+        ("ChatRequest", ChatRequest),
+        ("MultiChatRequest", MultiChatRequest),
+    ):
+        found |= _of_model(name, model)
+    return found
+
+
 def _models(found: JSON, providers: list[ProviderInfo]) -> JSON:
     """Say which models there are, where a request that names another one is refused.
 
@@ -202,17 +230,8 @@ def _of_model(name: str, model: type[BaseModel]) -> JSON:
     if name != "Persona":
         schema["properties"].pop("half", None)
         schema["required"] = [each for each in schema.get("required", ()) if each != "half"]
-        schema["properties"] |= {
-            "request_id": {"type": ["string", "null"], "maxLength": MAX_REQUEST_ID},
-            "detached": {"type": ["boolean", "null"]},
-            "deadline_s": {"type": ["number", "null"], "exclusiveMinimum": 0},
-            "token_budget": {
-                "type": ["integer", "null"],
-                "minimum": 1,
-                "maximum": MAX_TOKEN_BUDGET,
-                BEYOND: _BUDGET,
-            },
-        }
+        budget = {**OPTIONS["token_budget"], BEYOND: _BUDGET}
+        schema["properties"] |= {**OPTIONS, "token_budget": budget}
     return {each: _spelt(value) for each, value in {name: schema, **inner}.items()}
 
 

@@ -1,4 +1,7 @@
-"""Clients of the WebSocket transport in memory: the engine is real, the socket is two channels."""
+"""Clients of the WebSocket transport in memory: the engine is real, the socket is two channels.
+
+Whatever a client hears is held to the document of the wire, in every test that converses.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from engine import ANYONE, Engine, Limits, MemoryJournal, Viewer, all_pipelines,
 from engine.providers.interface import Directory
 from server.hub import Bounds, Hub
 from server.protocols import all_codecs
-from server.transports.websocket import serve_socket
+from server.transports.websocket import Fixed, serve_socket
+from tests.server.messages.held import hold
 
 Message = dict[str, Any]
 
@@ -22,7 +26,8 @@ Message = dict[str, Any]
 class Client:
     """One WebSocket, from the client's side; it is also what the transport takes for a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: str) -> None:
+        self.protocol = protocol
         self.scope: dict[str, Any] = {}
         self.seen: list[Message] = []
         self.closed: tuple[int, str] | None = None
@@ -60,6 +65,7 @@ class Client:
         """Wait for the next message."""
         with trio.fail_after(3600):  # of a virtual clock: nothing will come any more
             message: Message = json.loads(await self._down.receive())
+        hold(message, self.protocol, "server")
         self.seen.append(message)
         return message
 
@@ -95,7 +101,7 @@ class Client:
 def is_terminal(message: Message) -> bool:
     if message["type"] == "error":
         return not message.get("refused") and "persona_id" not in message
-    return message["type"] in ("result", "response", "cancelled")
+    return message["type"] in ("result", "response", "completed", "cancelled")
 
 
 class House:
@@ -113,9 +119,10 @@ class House:
         viewer: Viewer = ANYONE,
         protocol: str = "generate",
         expires_at: float | None = None,
+        fixed: Fixed | None = None,
     ) -> Client:
         """Open one more WebSocket, on `/stream` unless another protocol is named."""
-        client = Client()
+        client = Client(protocol)
 
         async def serve() -> None:
             with client.left:
@@ -126,6 +133,7 @@ class House:
                     codec,
                     viewer,
                     max_sessions=max_sessions,
+                    fixed=fixed,
                     expires_at=expires_at,
                 )
 
