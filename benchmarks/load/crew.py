@@ -65,6 +65,7 @@ class Crew:
         self._show = show
         self._workers: list[trio.Process] = []
         self._ready = 0
+        self._has_begun = self._is_stopped = False
         self._all_ready = trio.Event()
         self._progress = [Progress()] * processes
 
@@ -100,9 +101,11 @@ class Crew:
                     nursery.start_soon(self._follow, share, worker)
                 await self._all_ready.wait()
                 begins_at = monotonic() + BEGIN_AFTER_S
-                beside.start_soon(at_start, begins_at)
+                if not self._is_stopped:
+                    beside.start_soon(at_start, begins_at)
+                self._has_begun = True
                 for worker in self._workers:
-                    await self._say(worker, Go(at=begins_at))
+                    await self._say(worker, Stop() if self._is_stopped else Go(at=begins_at))
         finally:
             with trio.move_on_after(STOP_S, shield=True):
                 for worker in self._workers:
@@ -111,8 +114,9 @@ class Crew:
                     await worker.wait()
 
     async def stop(self) -> None:
-        """Tell them to say what they have. They end by themselves then."""
-        for worker in self._workers:
+        """Tell them to say what they have. They end by themselves then, and never begin."""
+        is_first, self._is_stopped = not self._is_stopped, True
+        for worker in self._workers if is_first and self._has_begun else ():
             await self._say(worker, Stop())
 
     async def _say(self, worker: trio.Process, message: ToWorker) -> None:

@@ -42,6 +42,8 @@ def bench(**flags: Any) -> None:
             screen.close()
         if report is not None:
             _write(report, flags)
+    except KeyboardInterrupt:  # before anybody listened for it
+        sys.exit(CANCELLED)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
     sys.exit(code)
@@ -60,6 +62,8 @@ async def _run(made: Bench) -> tuple[int, Report | None]:
             nursery.cancel_scope.cancel(reason="it is done")
     except BaseExceptionGroup as group:
         reason = _leaf(group)
+        if isinstance(reason, KeyboardInterrupt):
+            return CANCELLED, None
         if not isinstance(reason, NoServer | WorkerFailed | ValueError | OSError):
             raise
         print(f"antiphon: {reason}", file=sys.stderr)

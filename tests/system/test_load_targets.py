@@ -113,6 +113,17 @@ async def test_a_closed_loop_and_a_trace(ours: ServerProcess) -> None:
     assert [second.started for second in found.timeline[:2]] == [3, 1]
 
 
+async def test_a_run_that_is_interrupted_before_it_begins_sends_nothing(
+    ours: ServerProcess,
+) -> None:
+    """However early: the workers are started, and told to stop in the place of to begin."""
+    made = Bench(planned(ours.url, "generate", duration_s=60.0), Setting(processes=2), Quiet())
+    await made.interrupt()
+    with trio.fail_after(PATIENCE_S):
+        found = await made.run()
+    assert (found.outcome, found.counts.started) == ("interrupted", 0)
+
+
 async def test_a_killed_server_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
     """The tool starts it, kills it in the middle of six answers, and starts it again."""
     port = await _free_port()
