@@ -488,7 +488,7 @@ class Log:
         alone.
         """
         visible = self.visible
-        if after_seq + 1 != visible:
+        if after_seq + 1 != visible or visible < self._base:  # a log opened from the journal
             return None
         index = visible - self._base
         if visible > self._floor:

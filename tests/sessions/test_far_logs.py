@@ -136,6 +136,23 @@ async def test_moved_reader_goes_on_at_its_place(is_idle: bool) -> None:
         assert reader.take_nowait()[-1].seq == 8
 
 
+async def test_moved_reader_that_is_one_behind_reads_the_journal() -> None:
+    """A log of the next life begins with an empty window: not even the newest entry is in it."""
+    journal = MemoryJournal()
+    old = await open_log(journal)
+    old.feed([merged(1, 5)])
+    await journal.append_nowait(Batch(session_id="s", epoch="e1", entries=(merged(1, 6),))).wait()
+    new = await open_log(journal, epochs=(E1, Epoch(name="e2", after_seq=6)))
+    newest: list[Entry | None] = []
+    with Subscription(old, wake=lambda reader: newest.append(reader.take_newest())) as reader:
+        reader.take_nowait()
+        reader.arm()
+        reader.move(new, 5)
+        assert newest == [None]
+        assert reader.is_behind
+        assert [entry.seq for entry in await reader.take()] == [6]  # type: ignore[union-attr]
+
+
 async def test_readers_of_a_deleted_session_are_let_go() -> None:
     """Nobody waits for what will never come."""
     log = await open_log(MemoryJournal())
