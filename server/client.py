@@ -405,7 +405,9 @@ class Stream:
         return is_terminal(message)
 
     async def _refused(self, message: Message) -> bool:
-        if message.get("code") != "shutting_down":
+        is_known = self.session_id is not None  # then it was a subscription that was refused
+        code = message.get("code")
+        if code != "shutting_down" and not (code == "overloaded" and is_known):
             raise Refused(message)
         self._has_asked = False  # nothing was started: it may be asked again, here or elsewhere
         raise ConnectionClosed(None)

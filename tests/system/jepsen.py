@@ -295,6 +295,8 @@ class Reader:
                 async with open_sse(self._port, path, headers=headers) as response:
                     if response.status == 204:
                         return
+                    if response.status == 503:
+                        raise trio.BrokenResourceError  # it may be asked again
                     if response.status != 200:
                         raise AssertionError(f"SSE answered {response.status}")
                     async with aclosing(response.events()) as events:
@@ -392,8 +394,9 @@ class Checker:
                     await reader.take_all(aiter(stream))
                     reader.note(stream)
                     return
-            except Unreachable:
-                if reader.observer.messages:
+            except (Unreachable, Refused) as error:
+                is_final = isinstance(error, Refused) and error.message["code"] != "overloaded"
+                if reader.observer.messages or is_final:
                     raise
             except Refused as refused:  # while the journal is away
                 if reader.observer.messages or refused.message["code"] != "overloaded":
