@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,6 +47,16 @@ def need_node(*packages: str) -> tuple[str, dict[str, str]]:
 def need_redis() -> str:
     """Give the path of Redis's server."""
     return need_program("redis-server", hint="install Redis 7 or later")
+
+
+def need_namespaces() -> str:
+    """Give the path of `ip`, by which a test makes hosts of its own."""
+    program = need_program("ip", "/usr/sbin/ip", hint="install iproute2")
+    name = f"antiphon-probe-{os.getpid()}"
+    if subprocess.run([program, "netns", "add", name], capture_output=True).returncode:
+        missing("network namespaces are not allowed here: they take root's rights")
+    subprocess.run([program, "netns", "delete", name], check=True)
+    return program
 
 
 def need_nginx() -> str:

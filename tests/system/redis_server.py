@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,19 @@ class RedisServer:
     Args:
         folder: where it keeps its data.
         options: what its command line says besides.
+        host: the address that it listens on and is asked at.
+        within: a command that runs it, such as one that enters a network namespace.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        host: str = "127.0.0.1",
+        within: Sequence[str] = (),
+    ) -> None:
+        self._host = host
+        self._within = within
         self._program = need_redis()
         self._folder = folder
         self._options = options
@@ -32,7 +42,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{self._host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -41,13 +51,21 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it has read its data."""
-        command = [self._program, "--bind", "127.0.0.1", "--port", str(self.port)]
+        self.start_unseen()
+        self._wait_ready()
+
+    def start_unseen(self) -> None:
+        """Start it where the test itself does not reach it: on a host of its own."""
+        command = [*self._within, self._program, "--bind", self._host, "--port", str(self.port)]
         command += ["--dir", str(self._folder), "--save", "", "--appendonly", "yes"]
         self._process = subprocess.Popen(
             [*command, *self._options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def _wait_ready(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + 10
         while not self._answers():
             assert self._process.poll() is None, "redis-server ended by itself"
@@ -56,7 +74,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection((self._host, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(5) in (b"+PONG", b"-NOAU")
         except OSError:
@@ -64,7 +82,7 @@ class RedisServer:
 
     def ask(self, *words: str, password: str = "") -> bytes:
         """Send a command as an operator would, over a connection of its own."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection((self._host, self.port), timeout=5) as connection:
             if password:
                 connection.sendall(_command("AUTH", password))
                 connection.recv(100)

@@ -14,7 +14,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,8 @@ class ServerProcess:
             directory: an `antiphon.toml` there is read, stderr is written there.
         flags: further flags.
         port: 0 takes a free one, which it keeps over restarts.
+        host: the address that it listens on.
+        within: a command that runs it, such as one that enters a network namespace.
         env: further variables.
         demo: with `--demo`.
         prepare: run in the child before it begins (limits of the system).
@@ -101,12 +103,16 @@ class ServerProcess:
         data: Path,
         *flags: str,
         port: int = 0,
+        host: str = "127.0.0.1",
+        within: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         demo: bool = False,
         prepare: Callable[[], None] | None = None,
         **settings: object,
     ) -> None:
         self.data = data
+        self.host = host
+        self._within = within
         self.port = port
         self.lives = 0
         self.ends_with: int | None = 0
@@ -120,7 +126,7 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -152,7 +158,7 @@ class ServerProcess:
 
     async def start(self) -> None:
         """Start it, and wait until it listens."""
-        command = [sys.executable, "-m", "server", "serve", "--host", "127.0.0.1"]
+        command = [*self._within, sys.executable, "-m", "server", "serve", "--host", self.host]
         command += ["--port", str(self.port), "--data", str(self.data), *self._flags]
         with self._errors.open("ab") as errors:
             self._process = await trio.lowlevel.open_process(
@@ -171,7 +177,8 @@ class ServerProcess:
                 data = await self._process.stdout.receive_some(4096)
                 assert data, f"the server did not start: {self.stderr[-2000:]}"
                 line += data
-        match = re.fullmatch(r"antiphon: listening on http://127\.0\.0\.1:(\d+)\n", line.decode())
+        shown = re.escape(f"antiphon: listening on http://{self.host}:")
+        match = re.fullmatch(rf"{shown}(\d+)\n", line.decode())
         assert match is not None, line
         self.port = int(match[1])
         self.lives += 1
