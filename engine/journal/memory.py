@@ -65,7 +65,9 @@ class _Log:
 
     def __init__(self, record: SessionRecord) -> None:
         self.record = msgspec.structs.replace(record, opened={}, notes={})
-        # Apart from the record and added to in place: a session may open thousands of parts.
+        # Apart from the record, which is frozen, is what changes with each batch; and added to in
+        # place: a session may open thousands of parts.
+        self.updated_at = record.updated_at
         self.opened = dict(record.opened)
         self.notes = dict(record.notes)
         self.entries: list[Entry] = []
@@ -84,7 +86,10 @@ class _Log:
     def snapshot(self) -> SessionRecord:
         """Give the whole record; what it holds is the caller's."""
         return msgspec.structs.replace(
-            self.record, opened=dict(self.opened), notes=dict(self.notes)
+            self.record,
+            updated_at=self.updated_at,
+            opened=dict(self.opened),
+            notes=dict(self.notes),
         )
 
     def take(self, batch: Batch) -> None:
@@ -96,8 +101,7 @@ class _Log:
             self.entries.extend(entries)
             self.entries_bytes += sum(map(_entry_weight, entries))
             self.last_seq = entries[-1].seq
-            updated_at = max(self.record.updated_at, entries[-1].at)
-            self.record = msgspec.structs.replace(self.record, updated_at=updated_at)
+            self.updated_at = max(self.updated_at, entries[-1].at)
         if batch.state:
             self.record = msgspec.structs.replace(self.record, state=batch.state)
         for kept, news in ((self.opened, batch.opened), (self.notes, batch.notes)):
@@ -268,7 +272,7 @@ class MemoryJournal:
     async def expire(self, ended_before: float) -> int:
         """See `Journal.expire`."""
         await trio.lowlevel.checkpoint()
-        late = [id_ for id_ in self._ended if self._logs[id_].record.updated_at < ended_before]
+        late = [id_ for id_ in self._ended if self._logs[id_].updated_at < ended_before]
         for session_id in late:
             self._forget(session_id)
         forget = ended_before - self._limits.retention_s
@@ -345,7 +349,7 @@ class MemoryJournal:
 
     def _forget(self, session_id: str) -> None:
         """Drop a session, and remember that it was there."""
-        self._expired[session_id] = self._logs[session_id].record.updated_at
+        self._expired[session_id] = self._logs[session_id].updated_at
         if len(self._expired) > _EXPIRED_IDS:
             del self._expired[next(iter(self._expired))]
         self._drop(session_id)
