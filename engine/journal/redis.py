@@ -167,13 +167,16 @@ class RedisJournal:
         """Write all that is queued, however long Redis is away."""
         await trio.lowlevel.checkpoint_if_cancelled()
         group, self._group = self._group, Group()
-        failure: JournalFailed | None = JournalFailed("the journal was closed meanwhile")
+        waiting = list(group.writes)
         try:
-            await self._writer.write(group.writes)
-            failure = None
+            await self._writer.write(waiting)
         finally:
+            if waiting and not self._link.problem:  # broken off in the middle
+                deadline = trio.current_time() + self._limits.close_s
+                with trio.CancelScope(shield=True, deadline=deadline):
+                    await self._writer.write(waiting)
             self._pending_bytes -= group.bytes
-            group.end(failure)
+            group.end(JournalFailed("the journal was closed meanwhile") if waiting else None)
             self._room.set()
             self._room = trio.Event()
 

@@ -42,12 +42,11 @@ class RedisWriter:
         self._limits = limits
         self._numbers = itertools.count(1)
 
-    async def write(self, group: Sequence[RedisWrite]) -> None:
-        """Write a group: on return each write has its result or its error.
+    async def write(self, waiting: list[RedisWrite]) -> None:
+        """Write a group: each write gets its result or its error, and is taken off the list.
 
-        Cancellation: what was not answered may have been written or not.
+        Cancellation: what is left on the list may have been written or not; it can be given again.
         """
-        waiting = list(group)
         while waiting:
             await self._link.wait_connected()
             chunk = self._sendable(waiting[: self._limits.redis_pipeline])

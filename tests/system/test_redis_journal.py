@@ -27,8 +27,9 @@ from engine.testing.journal_suite import (
     read_all,
     record,
 )
+from tests.system.certificate import make_certificate
 from tests.system.cutting_proxy import CuttingProxy
-from tests.system.redis_server import RedisServer, redis_server
+from tests.system.redis_server import RedisServer, free_port, redis_server
 
 pytestmark = pytest.mark.system
 
@@ -280,6 +281,25 @@ async def test_closing_while_redis_is_away_takes_no_time(tmp_path: Path) -> None
             _ = commit.is_done
 
 
+async def test_closing_writes_what_was_appended(tmp_path: Path, server: RedisServer) -> None:
+    """Cancellation of `run` in the middle of a group: all of it is written, and is durable."""
+    for begin in range(1, 6000, 1000):
+        async with running(server.url, tmp_path) as journal:
+            if begin == 1:
+                await journal.create(record())
+            commits = [
+                journal.append_nowait(batch(entry(seq), notes={"n": seq}))
+                for seq in range(begin, begin + 1000)
+            ]
+            with trio.move_on_after(0.0005 * (begin // 1000)):
+                await commits[-1].wait()  # that it is wanted begins the writing
+        assert all(commit.is_done for commit in commits)
+        with pytest.raises(JournalFailed, match="not running"):
+            journal.append_nowait(batch(entry(begin)))
+    async with running(server.url, tmp_path) as journal:
+        assert await read_all(journal) == [entry(seq) for seq in range(1, 6001)]
+
+
 async def test_queue_is_bounded_while_redis_is_away(tmp_path: Path) -> None:
     """Backpressure: there is no room, `wait_room` waits, and far above the bound it refuses."""
     text = "x" * 1000
@@ -351,6 +371,23 @@ async def test_start_warns_where_redis_may_lose_data(
         server.ask("CONFIG", "SET", "appendonly", "no")
         await start(server.url)
         assert "appendonly no" in caplog.messages[-1]
+
+
+async def test_redis_is_reached_over_tls(tmp_path: Path) -> None:
+    """rediss:// checks the certificate: one of an authority that is not named is refused."""
+    certificate, key = make_certificate(tmp_path)
+    options = ["--tls-port", "0", "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    with redis_server(tmp_path, *options) as server:
+        tls_port = free_port()
+        server.ask("CONFIG", "SET", "tls-port", str(tls_port))
+        async with running(f"rediss://localhost:{tls_port}?ca={certificate}", tmp_path) as journal:
+            await journal.create(record())
+            assert await journal.load("s1") == record()
+        with pytest.raises(JournalFailed, match="certificate verify failed"):
+            await start(f"rediss://localhost:{tls_port}")
+        with pytest.raises(JournalFailed, match=r"ca .* cannot be used"):
+            await start(f"rediss://localhost:{tls_port}?ca={tmp_path}/none")
 
 
 async def test_redis_is_reached_over_its_socket(tmp_path: Path) -> None:
