@@ -398,9 +398,6 @@ class Checker:
                 is_final = isinstance(error, Refused) and error.message["code"] != "overloaded"
                 if reader.observer.messages or is_final:
                     raise
-            except Refused as refused:  # while the journal is away
-                if reader.observer.messages or refused.message["code"] != "overloaded":
-                    raise
 
     def _reader(self, rng: random.Random, how: str, name: str) -> Reader:
         reader = Reader(self._client, self._cutter.port, rng, how, name)
