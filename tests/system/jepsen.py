@@ -394,7 +394,7 @@ class Checker:
                     await reader.take_all(aiter(stream))
                     reader.note(stream)
                     return
-            except (Unreachable, Refused) as error:
+            except (Unreachable, Refused) as error:  # overloaded: while the journal is away
                 is_final = isinstance(error, Refused) and error.message["code"] != "overloaded"
                 if reader.observer.messages or is_final:
                     raise
