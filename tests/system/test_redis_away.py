@@ -128,6 +128,6 @@ async def test_kill_9_of_the_server_loses_nothing_in_redis(tmp_path: Path) -> No
     (tmp_path / "redis").mkdir()
     plan = Plan(rounds=1, sessions=8, readers=2, crashes=2)
     with redis_server(tmp_path / "redis") as redis:
-        report = await check(plan, tmp_path / "data", redis_url=redis.url)
+        report = await check(plan, tmp_path / "data", redis_url=redis.url, lease_s=1)
     assert_clean(report)
     assert report.crashes == 2
