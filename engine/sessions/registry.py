@@ -173,15 +173,17 @@ class Registry:
         it, and has not noticed yet: a reader that comes from the new owner is who tells.
         """
         assert self.following is not None
-        session = self.sessions.get(log.session_id)
-        if session is None:
-            return await self.following.refresh(log)
-        record = await self.journal.load(log.session_id)
-        if record is None or record.epochs[-1].name == log.epoch:
-            return log
-        session.set_aside()
-        await session.ended.wait()
-        return await self._log(record)
+        session_id = log.session_id
+        session = self.sessions.get(session_id)
+        if session is not None:
+            record = await self.journal.load(session_id)
+            if record is None or record.epochs[-1].name == log.epoch:
+                return log
+            session.set_aside()
+            await session.ended.wait()
+        # With other readers here it is the log of the old life still, until they are moved.
+        present = self.logs.get(session_id) or await self._log(await self.record(session_id))
+        return await self.following.refresh(present)
 
     def _is_known(self, log: Log, after: str) -> bool:
         epoch, requested = parse_cursor(after)

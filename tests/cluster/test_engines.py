@@ -304,7 +304,10 @@ async def test_cancel_at_a_stale_owner_reaches_the_new_one(autojump_clock: MockC
         assert (await b.engine.record(session.session_id)).state == "cancelled"
 
 
-async def test_reader_from_the_new_owner_tells_a_stale_one(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_reader_from_the_new_owner_tells_a_stale_one(
+    is_alone: bool, autojump_clock: MockClock
+) -> None:
     """A cursor of a life that the stale owner does not know is placed there, without a gap."""
 
     async def pause(run: Run) -> Completed:
@@ -316,6 +319,9 @@ async def test_reader_from_the_new_owner_tells_a_stale_one(autojump_clock: MockC
     async with open_cluster(pause) as (_, (a, b)):
         session = await a.engine.start("test", {}, options=DETACHED)
         await trio.sleep(0.5)
+        other = await a.engine.subscribe(session.session_id)
+        if is_alone:
+            other.close()
         a.board.is_cut = True
         for _ in range(1000):
             await trio.sleep(0.005)
