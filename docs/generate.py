@@ -17,6 +17,7 @@ from benchmarks.load import report as bench_report
 from benchmarks.load.measures import MEASURES, Counts, Second
 from benchmarks.load.plan import Plan
 from benchmarks.load.verdict import MEANINGS, Finding
+from docs.sizing_page import sizing_page
 from docs.wire_reference import asyncapi_page, messages_page
 from engine import (
     AntiphonError,
@@ -251,6 +252,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "bench.md": bench_page,
     "messages.md": messages_page,
     "asyncapi.json": asyncapi_page,
+    "../explanation/sizing.md": sizing_page,
 }
 
 
