@@ -397,6 +397,20 @@ class Engine(Registry):
                 )
             )
 
+    @property
+    def why_not_ready(self) -> tuple[str, ...]:
+        """Why new sessions should not be sent here just now; empty when all is well."""
+        reasons = []
+        if self.is_draining:
+            reasons.append("draining")
+        if self._slots.is_full:
+            reasons.append(f"full: {self.limits.max_sessions} sessions are running")
+        if self.journal.problem:
+            reasons.append(f"journal: {self.journal.problem}")
+        if self.sharing is not None and self.sharing.cluster.problem:
+            reasons.append(f"cluster: {self.sharing.cluster.problem}")
+        return tuple(reasons)
+
     # ---- looking ---------------------------------------------------------------------------------
 
     def observe(self, *, max_sessions: int = 200, max_parts: int = 200) -> Observation:

@@ -91,12 +91,7 @@ def describe_providers(hub: Hub) -> list[JSON]:
 
 def why_not_ready(hub: Hub) -> list[str]:
     """Say why nothing new should be sent here; empty when all is well."""
-    reasons = []
-    if hub.engine.is_draining:
-        reasons.append("draining")
-    if hub.engine.journal.problem:
-        reasons.append(f"journal: {hub.engine.journal.problem}")
-    return reasons
+    return list(hub.engine.why_not_ready)
 
 
 def _terminal(hub: Hub, picture: Picture) -> JSON | None:

@@ -31,6 +31,11 @@ class Slots:
         """Slots that are taken."""
         return self._taken
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the process refuses further sessions."""
+        return self._taken >= self._total
+
     def taken_by(self, owner: str) -> int:
         """Slots that one owner has."""
         return self._by_owner.get(owner, 0)
@@ -42,7 +47,7 @@ class Slots:
             Overloaded: the process has as many sessions as it may have.
             RateLimited: the owner has.
         """
-        if self._taken >= self._total:
+        if self.is_full:
             raise Overloaded(
                 f"{self._total} sessions are running, which is the most allowed",
                 retry_after_s=RETRY_AFTER_S,

@@ -137,3 +137,20 @@ async def test_starts_side_by_side_do_not_overshoot(autojump_clock: MockClock) -
             for _ in range(10):
                 nursery.start_soon(start)
         assert (slots(engine).taken, len(refused)) == (3, 7)
+
+
+async def test_a_full_process_says_that_it_is_not_ready(autojump_clock: MockClock) -> None:
+    """/readyz tells the truth: whoever would be refused is better sent elsewhere."""
+    providers = Shelf(ScriptedProvider([Hang()]))
+    async with open_engine(
+        providers=providers, pipelines=[RaterPipeline()], limits=Limits(max_sessions=1)
+    ) as engine:
+        assert engine.why_not_ready == ()
+        session = await engine.start("rater", RATING)
+        assert engine.why_not_ready == ("full: 1 sessions are running",)
+        session.cancel("client")
+        await session.ended.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert engine.why_not_ready == ()
+        await engine.drain(0)
+        assert engine.why_not_ready == ("draining",)
