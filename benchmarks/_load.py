@@ -154,9 +154,14 @@ class Load:
     def _marks(self, begin: float) -> list[float]:
         """Between these two all sessions stream: started, and none at its end."""
         args = self.args
-        if args.mode != "websocket" or not args.rate or args.seconds < args.ramp + 1.5:
+        if (
+            args.mode != "websocket"
+            or not args.rate
+            or args.seconds < args.ramp + 1.5 + 1 / args.rate
+        ):
             return []
-        return [begin + args.ramp + 1.0, begin + args.seconds - 0.25]
+        # A first delta may come at once: then the last one comes a pause before the end.
+        return [begin + args.ramp + 1.0, begin + args.seconds - 1 / args.rate - 0.25]
 
     def _send(self, reader: Reader, data: bytes) -> None:
         now = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -113,6 +114,12 @@ def missing(name: str) -> str | None:
     return None
 
 
+def allow_files() -> None:
+    """Let this process and its children open as many sockets as the system permits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 @contextmanager
 def serving(
     name: str,
@@ -122,6 +129,7 @@ def serving(
     certificate: Certificate | None = None,
 ) -> Iterator[Running]:
     """Run one server, set up for a workload; it is ended with the block."""
+    allow_files()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             SERVERS[name](certificate, folder), env=_environment(load), stdout=output, stderr=output
@@ -175,14 +183,28 @@ def request_for(name: str, load: Workload) -> dict[str, Any]:
 
 @contextmanager
 def open_load(
-    name: str, load: Workload, servers: Sequence[Running], *, core: int | None = CLIENT_CORE
+    name: str,
+    load: Workload,
+    servers: Sequence[Running],
+    *,
+    core: int | None = CLIENT_CORE,
+    request: str | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run the load client up to the point where it waits for "go"."""
+    """Run the load client up to the point where it waits for "go".
+
+    Args:
+        name: the server's, whose way of asking it uses.
+        load: what to do.
+        servers: whom to ask, in turn.
+        core: the client's own.
+        request: what begins a session, as JSON, in place of the workload's.
+    """
+    request = request or json.dumps(request_for(name, load))
     command = [
         *(sys.executable, "-m", "benchmarks._load", "--mode", load.mode),
         *("--port", *(str(each.port) for each in servers)),
         *("--pid", *(str(each.pid) for each in servers)),
-        *("--request", json.dumps(request_for(name, load)), "--sessions", str(load.sessions)),
+        *("--request", request, "--sessions", str(load.sessions)),
         *("--rate", str(load.rate), "--seconds", str(load.seconds), "--cancel", str(load.cancel)),
         *("--ramp", str(load.ramp_s)),
         *("--limit", str(load.ramp_s + 4 * load.seconds + 30)),
