@@ -147,6 +147,14 @@ GOALS: tuple[tuple[str, Figure, float, str], ...] = (
 )
 
 
+def unsound(result: Result, words: str) -> bool:
+    """Whether a goal's figure comes from runs in which the server was not the limit."""
+    for workload, servers in result.get("medians", {}).items():
+        if words.startswith(f"{workload}, "):
+            return any(not servers[each]["sound"] for each in ("ours", "fastapi"))
+    return any(row.get("doubts") for row in result.get("rows", ()) if isinstance(row, dict))
+
+
 def page(results: dict[str, Result]) -> Iterator[str]:
     """Write the page, a block of lines at a time."""
     yield "<!-- Written by docs/performance.py from benchmarks/results: record, do not edit. -->\n"
@@ -158,8 +166,11 @@ def page(results: dict[str, Result]) -> Iterator[str]:
             yield f"| {words} | {goal:g} | not recorded | | `benchmarks.{question}` |"
             continue
         met = value >= goal if words.endswith("(at least)") else value <= goal
+        verdict = "met" if met else "**not met**"
+        if unsound(results[question], words):
+            verdict += " (no sound run)"
         when = f"{results[question]['measured_at'][:16]}, {results[question]['commit']}"
-        yield f"| {words} | {goal:g} | {value:g} | {'met' if met else '**not met**'} | {when} |"
+        yield f"| {words} | {goal:g} | {value:g} | {verdict} | {when} |"
     beside = results.get("side_by_side")
     if beside:
         yield from _beside(beside)
