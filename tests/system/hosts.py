@@ -65,7 +65,10 @@ class Hosts:
             self._in(number, "link", "set", "eth1", "up")
 
     def remove(self) -> None:
-        """Remove them; their links go with them."""
+        """Remove them; a link is removed first, for the kernel takes its time with a host."""
+        for number in range(1, self._count + 1):
+            with suppress(subprocess.CalledProcessError):
+                self._run("link", "delete", f"{self._mark}c{number}")
         for number in range(self._count + 1):
             with suppress(subprocess.CalledProcessError):
                 self._run("netns", "delete", self._name(number))

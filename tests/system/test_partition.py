@@ -62,7 +62,7 @@ class Listener:
                     self.session_id = heard["session_id"]
                 if heard["type"] == "chunk":
                     self.begun.set()
-                if heard["type"] in ("result", "cancelled") or heard.get("code"):
+                if heard["type"] in ("result", "cancelled", "error"):
                     self.ended.set()
 
     def check(self) -> None:
@@ -146,6 +146,9 @@ async def test_owner_cut_off_from_redis_loses_its_session_and_no_text(tmp_path: 
             with trio.fail_after(PATIENCE_S):
                 await mine.ended.wait()
             await until_ready(owner, 200)
+        told = [message["code"] for message in mine.seen if message["type"] == "notice"]
+        assert told[:1] == ["journal_away"]
+        assert told[1:] in ([], ["journal_back"]), "it may come after the end of the session"
         for listener in (mine, theirs):
             listener.check()
             assert len(listener.epochs) == 2, listener.epochs
