@@ -260,7 +260,7 @@ class Bar {
   _say() {
     const done = this._settled.size;
     const of = this._total ? `${done} of ${this._total}` : `${done}`;
-    this._runner.say(`Phase ${this._phase}: ${of} prompts are there.`);
+    this._runner.note(`Phase ${this._phase}: ${of} prompts are there.`);
     if (this._total) this._runner.progress((Bar.MOST_PERCENT * done) / this._total);
   }
 }

@@ -28,6 +28,7 @@ export class Runner {
     this.sessionId = null;
     this._stop = null;
     this._said = '';
+    this._isLost = false;
     this._timer = 0;
   }
 
@@ -98,6 +99,11 @@ export class Runner {
     }
   }
 
+  /** Say how far it is; while the connection is lost, that is what there is to say. */
+  note(text) {
+    if (!this._isLost) this.say(text);
+  }
+
   _handlers(own) {
     return {
       onSession: (session) => {
@@ -111,6 +117,7 @@ export class Runner {
       },
       onConnection: (state) => {
         document.body.dataset.connection = state;
+        this._isLost = state === 'lost';
         if (state === 'lost') this.say('The connection is lost; coming back …');
         if (state === 'draining') this.say('The server restarts; the session goes on afterwards.');
         if (state === 'live' && this._said.startsWith('The connection')) this.say('Back again.');

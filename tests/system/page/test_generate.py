@@ -13,7 +13,7 @@ from tests.system.server_process import ServerProcess, open_server
 
 pytestmark = pytest.mark.system
 
-PACE = {"ANTIPHON_SIM_TOKENS_PER_S": "60", "ANTIPHON_SIM_TTFT_MS": "50"}
+PACE = {"ANTIPHON_SIM_TOKENS_PER_S": "40", "ANTIPHON_SIM_TTFT_MS": "50"}
 FILE = "generate.mjs"
 
 MALICIOUS = """**Bold** and a [harmless link](https://example.com/) first.
