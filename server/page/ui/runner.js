@@ -118,7 +118,7 @@ export class Runner {
       onConnection: (state) => {
         document.body.dataset.connection = state;
         this._isLost = state === 'lost';
-        if (state === 'lost') this.say('The connection is lost; coming back …');
+        if (state === 'lost') this.say('The connection is lost; coming back …', true);
         if (state === 'draining') this.say('The server restarts; the session goes on afterwards.');
         if (state === 'live' && this._said.startsWith('The connection')) this.say('Back again.');
         own.onConnection?.(state);

@@ -76,8 +76,9 @@ export default {
     await open('generate');
     await start(page);
     await page.locator('.lane .text .block').first().waitFor();
+    await page.evaluate(listen, 'generate'); // a socket may be back before anybody has looked
     await cut(page, context);
-    await status(page).filter({ hasText: 'The connection is lost' }).waitFor();
+    await page.waitForFunction(() => window.said.some((text) => /connection is lost/.test(text)));
     await page.waitForTimeout(700);
     await context.setOffline(false);
     await ended(page);
@@ -174,4 +175,15 @@ export default {
 export async function cut(page, context) {
   await context.setOffline(true);
   await page.evaluate(() => window.cutSockets?.());
+}
+
+/** In the page: keep everything that the status says from now on, in `said`. */
+export function listen(name) {
+  const element = document.querySelector(`#section-${name} .status`);
+  window.said = [];
+  new MutationObserver(() => window.said.push(element.textContent)).observe(element, {
+    childList: true,
+    characterData: true,
+    subtree: true,
+  });
 }
