@@ -5,6 +5,7 @@ The only door: what a server or an application imports, it imports from here.
 
 from engine.actors import Wheel
 from engine.callers import ANYONE, Options, Picture, Viewer
+from engine.cluster.counting import Counting
 from engine.cluster.interface import Board
 from engine.cluster.redis import RedisBoard
 from engine.commands.content import ContentCommand, DraftCommand, FormatCommand
@@ -173,6 +174,7 @@ __all__ = [
     "Limits",
     "Journal",
     "Board",
+    "Counting",
     "Document",
     "MemoryJournal",
     "SqliteJournal",

@@ -28,6 +28,7 @@ from engine.actors.roster import Roster
 from engine.actors.wheel import Wheel
 from engine.callers import ANYONE, Options, Viewer
 from engine.cluster.cluster import Cluster
+from engine.cluster.counting import Counting
 from engine.cluster.interface import Board
 from engine.cluster.messages import Cancel, Select
 from engine.errors import (
@@ -319,6 +320,11 @@ class Engine(Registry):
         command, _ = pipeline.parse(record.command)
         self._slots.take(record.owner)
         self._launch(record, view, command, hold=True)
+
+    @property
+    def counting(self) -> Counting | None:
+        """Counts what users do in all processes of a cluster; None: this one is alone."""
+        return self.sharing.counting if self.sharing is not None else None
 
     @property
     def room(self) -> int:

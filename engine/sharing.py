@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from engine.cluster.cluster import Cluster
+from engine.cluster.counting import Counting
 from engine.cluster.messages import Cancel, Elsewhere, Follow, News, Request, Select, Taken
 from engine.errors import Conflict, NotFound, ShuttingDown, Unreachable
 from engine.journal.interface import ENDED, SessionRecord
@@ -42,6 +43,7 @@ class Sharing:
 
     def __init__(self, engine: Engine, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.counting = Counting(cluster)
         self.following = Following(engine, cluster, self.rescue)
         self._engine = engine
         self._far = FarReaders(cluster.send, engine.limits, self._reader_left)

@@ -45,16 +45,16 @@ def open_access(engine: Engine, settings: Settings | None = None) -> Access:
     users = Users(engine.journal)
     login = None
     if tokens is not None and tokens.can_issue:
-        login = Login(users, tokens, lifetime_s=settings.token_lifetime_s)
+        login = Login(users, tokens, lifetime_s=settings.token_lifetime_s, counting=engine.counting)
     origins = Origins(settings.origins(), any_host=tokens is not None)
-    pace = Pace(0 if tokens is None else settings.requests_per_second)
+    pace = Pace(0 if tokens is None else settings.requests_per_second, counting=engine.counting)
     return Access(
         door=Door(tokens, origins, pace),
         pace=pace,
         users=users,
         login=login,
         models=Models(engine),
-        runs=Rate(0 if tokens is None else settings.runs_per_minute),
+        runs=Rate(0 if tokens is None else settings.runs_per_minute, counting=engine.counting),
     )
 
 

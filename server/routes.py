@@ -202,7 +202,7 @@ def _add_content(app: QuartTrio, hub: Hub, access: Access) -> None:
 
     async def stream(half: Literal["whole", "draft", "format"]) -> Response:
         start = await asked(half)
-        with access.runs.call(viewer().sub):
+        async with access.runs.call(viewer().sub):
             return await start_events(hub, viewer(), request.scope, start)
 
     @app.post("/run/stream")

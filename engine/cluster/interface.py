@@ -38,12 +38,22 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     """Whether that process's lease is valid; False while the session is offered."""
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to whoever wants one of so many places in a window of time."""
+
+    is_taken: bool
+    others: int
+    """How many others are taken."""
+    free_in_s: float = 0.0
+    """When there is one again, if none was left."""
+
+
 class Board(Protocol):
     """One process's access to the board. Methods work only while `run` runs.
 
     Every method raises `Unreachable` when the board cannot be reached, within a quarter of a lease;
-    whether it was done is then unknown, and repeating it is safe (but for `post`). Cancellation:
-    the same, unless a method says otherwise.
+    whether it was done is then unknown, and repeating it is safe (but for `post`, and `take_turn`,
+    which takes another one). Cancellation: the same, unless a method says otherwise.
     """
 
     @property
@@ -132,6 +142,32 @@ class Board(Protocol):
 
     async def holdings(self, session_ids: Iterable[str]) -> Mapping[str, Holding]:
         """Say where sessions are; those that are not on the board are left out."""
+        ...
+
+    # ---- counting --------------------------------------------------------------------------------
+
+    async def take_place(self, key: str, place: str, *, limit: int, window_s: float) -> Place:
+        """Take one of `limit` places of a key; it is free again `window_s` later, or given back.
+
+        Args:
+            key: what is counted, of at most some hundred characters.
+            place: names the place; one that is taken already stays as it is.
+            limit: how many may be taken, from all processes together, in any window.
+            window_s: how long a place stays taken, by the board's own clock.
+        """
+        ...
+
+    async def give_place_back(self, key: str, place: str = "") -> None:
+        """Free a place of a key before its time, or all of them."""
+        ...
+
+    async def take_turn(
+        self, key: str, *, interval_s: float, ahead_s: float, longest_s: float
+    ) -> float:
+        """Take a turn: one each interval, with `ahead_s` worth of them at once; see `rates.Pace`.
+
+        Gives how long to wait for it, in seconds. More than `longest_s`: none was taken.
+        """
         ...
 
     # ---- messages --------------------------------------------------------------------------------

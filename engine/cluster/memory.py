@@ -11,7 +11,7 @@ from itertools import islice
 
 import trio
 
-from engine.cluster.interface import Holding
+from engine.cluster.interface import Holding, Place
 from engine.errors import Conflict, RateLimited
 
 INBOX_MESSAGES = 1024
@@ -37,6 +37,10 @@ class SharedBoard:
         self.leases: dict[str, float] = {}
         """When each process's lease lapses, or lapsed."""
         self.inboxes: dict[str, trio.MemorySendChannel[bytes]] = {}
+        self.places: dict[str, dict[str, float]] = {}
+        """When each taken place of a key is free again, in the order of taking."""
+        self.turns: dict[str, float] = {}
+        """When the next turn of a key is due."""
 
     def is_alive(self, process: str) -> bool:
         """Whether a process's lease is valid."""
@@ -63,6 +67,14 @@ class SharedBoard:
         self.counts[user] -= 1
         if not self.counts[user]:
             del self.counts[user]
+
+    def taken_places(self, key: str) -> dict[str, float]:
+        """Give the places of a key that are taken, and forget the others."""
+        now = trio.current_time()
+        self.places[key] = {
+            place: until for place, until in self.places.get(key, {}).items() if until > now
+        }
+        return self.places[key]
 
     def forget_the_dead(self) -> None:
         """Forget lapsed processes that hold nothing any more."""
@@ -194,6 +206,41 @@ class MemoryBoard:
             for session_id in session_ids
             if (holder := shared.holders.get(session_id)) is not None
         }
+
+    # ---- counting --------------------------------------------------------------------------------
+
+    async def take_place(self, key: str, place: str, *, limit: int, window_s: float) -> Place:
+        """See `Board.take_place`."""
+        await trio.lowlevel.checkpoint()
+        taken = self._shared.taken_places(key)
+        if place in taken:
+            return Place(is_taken=True, others=len(taken) - 1)
+        if len(taken) < limit:
+            taken[place] = trio.current_time() + window_s
+            return Place(is_taken=True, others=len(taken) - 1)
+        free_at = sorted(taken.values())[len(taken) - limit] if limit else float("inf")
+        return Place(is_taken=False, others=len(taken), free_in_s=free_at - trio.current_time())
+
+    async def give_place_back(self, key: str, place: str = "") -> None:
+        """See `Board.give_place_back`."""
+        await trio.lowlevel.checkpoint()
+        taken = self._shared.taken_places(key)
+        if place:
+            taken.pop(place, None)
+        if not place or not taken:
+            del self._shared.places[key]
+
+    async def take_turn(
+        self, key: str, *, interval_s: float, ahead_s: float, longest_s: float
+    ) -> float:
+        """See `Board.take_turn`."""
+        await trio.lowlevel.checkpoint()
+        now = trio.current_time()
+        due = max(self._shared.turns.get(key, 0.0), now)
+        wait_s = max(0.0, due - ahead_s - now)
+        if wait_s <= longest_s:
+            self._shared.turns[key] = due + interval_s
+        return wait_s
 
     # ---- messages --------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ its leases are each entry's own, and a process would renew ten thousand of them;
 Messages go to a stream for each process. One connection asks, and one waits for messages; it is
 never cut short, and nothing has to interrupt it: whatever is posted does.
 
-Must not import sessions, the journal, pipelines or providers, nor a sibling but the interface.
+Must not import sessions, the journal, pipelines or providers, nor a sibling but the interface and
+the scripts.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import Any
 import trio
 
 from engine.actors.unwrapping import single_error
+from engine.cluster import redis_counting as counting
 from engine.cluster import redis_scripts as scripts
-from engine.cluster.interface import Holding
+from engine.cluster.interface import Holding, Place
 from engine.errors import Conflict, RateLimited, Unreachable
 from engine.limits import Limits
 from engine.redis.address import RedisAddress
@@ -58,7 +60,10 @@ class RedisBoard:
         self._prefix = prefix
         self._inbox = f"{prefix}:inbox:{name}"
         self._link = Link(
-            address, name="antiphon-board", limits=self._limits, scripts=scripts.SCRIPTS
+            address,
+            name="antiphon-board",
+            limits=self._limits,
+            scripts=(*scripts.SCRIPTS, *counting.SCRIPTS),
         )
         self._tail = Link(
             address,
@@ -201,6 +206,26 @@ class RedisBoard:
                     process=process.decode(), is_alive=bool(is_alive)
                 )
         return held
+
+    # ---- counting --------------------------------------------------------------------------------
+
+    async def take_place(self, key: str, place: str, *, limit: int, window_s: float) -> Place:
+        """See `Board.take_place`."""
+        values = (_as_bytes(key), place, limit, round(1000 * window_s))
+        is_taken, others, free_in_ms = await self._ask(counting.TAKE_PLACE, *values)
+        return Place(is_taken=bool(is_taken), others=others, free_in_s=free_in_ms / 1000)
+
+    async def give_place_back(self, key: str, place: str = "") -> None:
+        """See `Board.give_place_back`."""
+        await self._ask(counting.GIVE_PLACE_BACK, _as_bytes(key), place)
+
+    async def take_turn(
+        self, key: str, *, interval_s: float, ahead_s: float, longest_s: float
+    ) -> float:
+        """See `Board.take_turn`."""
+        spans_us = [round(1_000_000 * span_s) for span_s in (interval_s, ahead_s, longest_s)]
+        wait_us: int = await self._ask(counting.TAKE_TURN, _as_bytes(key), *spans_us)
+        return wait_us / 1_000_000
 
     # ---- messages --------------------------------------------------------------------------------
 

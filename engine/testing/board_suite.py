@@ -279,6 +279,61 @@ class BoardSuite:
             assert len(refused) == 15
             assert sum([len(await board.owned()) for board in boards]) == 5
 
+    # ---- counting --------------------------------------------------------------------------------
+
+    async def test_places_are_counted_across_processes(self) -> None:
+        """So many in any window, wherever they were taken; then it is said when one is free."""
+        window_s = self.lease_s * 4
+        async with self.open_boards("a", "b") as (a, b):
+            assert (await a.take_place("k", "1", limit=2, window_s=window_s)).others == 0
+            again = await b.take_place("k", "1", limit=2, window_s=window_s)
+            assert (again.is_taken, again.others) == (True, 0)
+            assert (await b.take_place("k", "2", limit=2, window_s=window_s)).others == 1
+            for board in (a, b):
+                full = await board.take_place("k", "3", limit=2, window_s=window_s)
+                assert (full.is_taken, full.others) == (False, 2)
+                assert 0 < full.free_in_s <= window_s
+            other = await a.take_place("another", "3", limit=2, window_s=window_s)
+            assert (other.is_taken, other.others) == (True, 0)
+            await trio.sleep(full.free_in_s + 0.01)
+            assert (await a.take_place("k", "3", limit=2, window_s=window_s)).is_taken
+
+    async def test_place_that_is_given_back_is_free(self) -> None:
+        """By any process, one or all of them; giving back twice is fine."""
+        async with self.open_boards("a", "b") as (a, b):
+            for place in ("1", "2"):
+                await a.take_place("k", place, limit=2, window_s=60)
+            await b.give_place_back("k", "1")
+            await b.give_place_back("k", "1")
+            assert (await b.take_place("k", "3", limit=2, window_s=60)).is_taken
+            assert not (await a.take_place("k", "4", limit=2, window_s=60)).is_taken
+            await a.give_place_back("k")
+            await a.give_place_back("k")
+            assert (await b.take_place("k", "5", limit=2, window_s=60)).others == 0
+
+    async def test_places_hold_when_many_are_taken_at_once(self) -> None:
+        """Look and leap: of many at the same moment, exactly as many as allowed get one."""
+        async with self.open_boards("a", "b") as boards:
+            taken: list[bool] = []
+
+            async def take(board: Board, place: str) -> None:
+                found = await board.take_place("k", place, limit=5, window_s=60)
+                taken.append(found.is_taken)
+
+            async with trio.open_nursery() as nursery:
+                for number in range(20):
+                    nursery.start_soon(take, boards[number % 2], str(number))
+            assert (taken.count(True), taken.count(False)) == (5, 15)
+
+    async def test_turns_are_one_an_interval_across_processes(self) -> None:
+        """A burst is free, then each waits an interval longer; what is too far away is refused."""
+        async with self.open_boards("a", "b") as boards:
+            spans = {"interval_s": 10.0, "ahead_s": 20.0, "longest_s": 25.0}
+            waits = [await boards[each % 2].take_turn("k", **spans) for each in range(7)]
+            expected = [0, 0, 0, 10, 20, 30, 30]
+            assert all(abs(wait - due) < 2 for wait, due in zip(waits, expected, strict=True))
+            assert await boards[0].take_turn("another", **spans) == 0
+
     # ---- messages --------------------------------------------------------------------------------
 
     async def test_messages_of_a_sender_come_in_order(self) -> None:

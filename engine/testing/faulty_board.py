@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import trio
 
-from engine.cluster.interface import Board, Holding
+from engine.cluster.interface import Board, Holding, Place
 from engine.errors import Unreachable
 
 T = TypeVar("T")
@@ -104,6 +104,26 @@ class FaultyBoard:
     async def holdings(self, session_ids: Iterable[str]) -> Mapping[str, Holding]:
         """See `Board.holdings`."""
         return await self._call(lambda: self._inner.holdings(session_ids))
+
+    async def take_place(self, key: str, place: str, *, limit: int, window_s: float) -> Place:
+        """See `Board.take_place`."""
+        return await self._call(
+            lambda: self._inner.take_place(key, place, limit=limit, window_s=window_s)
+        )
+
+    async def give_place_back(self, key: str, place: str = "") -> None:
+        """See `Board.give_place_back`."""
+        await self._call(lambda: self._inner.give_place_back(key, place))
+
+    async def take_turn(
+        self, key: str, *, interval_s: float, ahead_s: float, longest_s: float
+    ) -> float:
+        """See `Board.take_turn`."""
+        return await self._call(
+            lambda: self._inner.take_turn(
+                key, interval_s=interval_s, ahead_s=ahead_s, longest_s=longest_s
+            )
+        )
 
     async def post(self, process: str, message: bytes) -> None:
         """See `Board.post`."""

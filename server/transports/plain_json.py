@@ -6,7 +6,7 @@ end, so both cannot differ. Its place is beside sse.py and websocket.py. Knows n
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
 
@@ -19,7 +19,7 @@ async def run_to_end(
     hub: Hub,
     viewer: Viewer,
     start: Start,
-    admission: AbstractContextManager[object] | None = None,
+    admission: AbstractAsyncContextManager[object] | None = None,
 ) -> tuple[SessionRecord, Entry]:
     """Run a session and give its record and its terminal entry.
 
@@ -36,7 +36,7 @@ async def run_to_end(
     Cancellation: (the client has gone) an attached session is cancelled at once, without the grace
     time: nobody was told its id, so nobody can come back to it.
     """
-    with admission or nullcontext():
+    async with admission or nullcontext():
         session = await hub.engine.start(
             start.protocol, start.data, owner=viewer.sub, options=start.options
         )

@@ -11,7 +11,7 @@ from server.rates import LONGEST_TURN_S, Pace, Rate
 
 
 async def call(rate: Rate, user: str = "ada") -> None:
-    with rate.call(user):
+    async with rate.call(user):
         await trio.lowlevel.checkpoint()
 
 
@@ -36,10 +36,12 @@ async def test_what_was_refused_or_cancelled_does_not_count(autojump_clock: Mock
     """Refusals do not count; nor does a call that was given up before it began."""
     rate = Rate(1, 60)
     for _ in range(5):
-        with pytest.raises(InvalidRequest), rate.call("ada"):
-            raise InvalidRequest("bad")
-        with trio.move_on_after(1), rate.call("ada"):
-            await trio.sleep_forever()
+        with pytest.raises(InvalidRequest):
+            async with rate.call("ada"):
+                raise InvalidRequest("bad")
+        with trio.move_on_after(1):
+            async with rate.call("ada"):
+                await trio.sleep_forever()
     await call(rate)
     for _ in range(5):
         with pytest.raises(RateLimited):
@@ -51,7 +53,7 @@ async def test_what_was_refused_or_cancelled_does_not_count(autojump_clock: Mock
 async def test_calls_side_by_side_do_not_overshoot(autojump_clock: MockClock) -> None:
     """A place is taken before the work begins."""
     rate = Rate(2, 60)
-    with rate.call("ada"), rate.call("ada"):
+    async with rate.call("ada"), rate.call("ada"):
         with pytest.raises(RateLimited):
             await call(rate)
 
