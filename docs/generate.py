@@ -65,7 +65,8 @@ def settings_page() -> str:
     for name, field in Settings.model_fields.items():
         if name == "providers":
             continue
-        default = "" if field.default in (None, "") else f"`{field.default}`"
+        shown = field.get_default(call_default_factory=True)
+        default = "" if shown in (None, "", {}) else f"`{shown}`"
         flag = f"`{flag_of(name)}`"
         lines.append(f"| `{PREFIX}{name.upper()}` | {flag} | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
