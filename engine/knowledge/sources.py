@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import httpx2
 import msgspec
@@ -245,17 +245,29 @@ def _web_sources(
     return [(source, min(pace.lanes, limits.source_lanes)) for source, pace in sources]
 
 
+_HOMES: Final[dict[str, str]] = {
+    "wikipedia": Wikipedia.url,
+    "wikidata": Wikidata.url,
+    "artic": ArtInstituteOfChicago.url,
+    "met": MetropolitanMuseum.url,
+    "europeana": Europeana.url,
+}
+"""Where people can look at what a source has; for a note on one that is not asked."""
+
+
 def _absent(settings: SourceSettings) -> dict[str, SourceNote]:
     """A note for each source that is not asked, and why."""
     notes: dict[str, SourceNote] = {}
     if settings.offline:
-        for name in SOURCE_NAMES[:-1]:
-            notes[name] = SourceNote(source=name, gave=0, why=f"{name} is not asked: offline")
+        for name, url in _HOMES.items():
+            notes[name] = SourceNote(
+                source=name, gave=0, why=f"{name} is not asked: offline", url=url
+            )
     elif not settings.europeana_key:
         notes["europeana"] = SourceNote(
             source="europeana",
             gave=0,
             why="europeana is not asked: it needs a key",
-            url=europeana.Europeana.url,
+            url=_HOMES["europeana"],
         )
     return notes

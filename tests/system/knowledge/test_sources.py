@@ -140,6 +140,7 @@ async def test_offline_asks_the_catalogue_alone() -> None:
     assert double.asked == []
     assert [answer.note.source for answer in answers] == list(SOURCE_NAMES)
     assert all("offline" in answer.note.why for answer in answers[:-1])
+    assert all(answer.note.url.startswith("https://") for answer in answers)
     assert answers[-1].note.gave >= 15
 
 
