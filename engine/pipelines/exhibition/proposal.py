@@ -77,7 +77,11 @@ def build_proposal(
         "loans": loans(artworks),
         "feasibility_notes": [
             *notes,
-            *feasibility_notes(brief, command.config, artists, artworks, now=now),
+            *(
+                feasibility_notes(brief, command.config, artists, artworks, now=now)
+                if "artwork_discovery" in results
+                else ("What is feasible can be said once artworks have been looked for.",)
+            ),
         ],
         "sources": sources_of(results),
         "complete": is_complete,

@@ -501,6 +501,7 @@ async def test_a_provider_that_fails_fails_the_session(autojump_clock: MockClock
     assert (failed.code, failed.phase) == ("provider_unavailable", "theme_refinement")
     assert draft["complete"] is False
     assert draft["artists"] == []
+    assert not any("relevance" in note for note in draft["feasibility_notes"])
 
 
 async def draft_of(engine: Engine, session_id: str) -> JSON:
