@@ -245,7 +245,7 @@ class Providers:
         ready = [config for config in listing if not config.missing]
         for config in (*ready, *listing):
             return self.get(config.name), text
-        raise ProviderNotFound("provider not found")
+        raise self._nobody(text)
 
     def infos(self) -> tuple[ProviderInfo, ...]:
         """Describe all of them, without secrets."""
@@ -270,8 +270,12 @@ class Providers:
     def _key(self, name: str) -> str:
         key = name.strip().lower()
         if key not in self._configs:
-            raise ProviderNotFound("provider not found")
+            raise self._nobody(name)
         return key
+
+    def _nobody(self, name: str) -> ProviderNotFound:
+        known = ", ".join(self._configs)
+        return ProviderNotFound(f"no provider is named {name.strip()[:100]!r}; there are {known}")
 
     def _with_fallback(self, key: str) -> Provider:
         first = self._wrapped(key).provider

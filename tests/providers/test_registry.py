@@ -28,11 +28,12 @@ async def _read(provider: Provider, model: str = "") -> list[Delta]:
 
 
 @pytest.mark.parametrize("name", ["nobody", "open ai", "simulated/"])
-def test_unknown_name_is_refused_in_the_contracts_words(name: str) -> None:
-    """The message is exactly "provider not found"."""
+def test_unknown_name_is_refused_with_those_that_there_are(name: str) -> None:
+    """A refusal names what is wrong and what is allowed; StreamGenerate has words of its own."""
     with pytest.raises(ProviderNotFound) as caught:
         _providers().get(name)
-    assert caught.value.message == "provider not found"
+    known = ", ".join(info.name for info in _providers().infos())
+    assert caught.value.message == f"no provider is named {name!r}; there are {known}"
 
 
 def test_known_one_without_a_key_is_refused_in_the_contracts_words() -> None:
