@@ -85,9 +85,8 @@ def parse_body(data: str | bytes) -> JSON:
         raise InvalidJson(f"the message is not valid JSON: {error}") from None
     if not isinstance(message, dict):
         kind = {list: "an array", str: "a string", type(None): "null"}.get(type(message))
-        raise InvalidRequest(
-            f"a message must be a JSON object, got {kind or 'a number or boolean'}"
-        )
+        text = f"must be a JSON object, got {kind or 'a number or boolean'}"
+        raise InvalidRequest(f"a message {text}", [("", text)])
     return message
 
 

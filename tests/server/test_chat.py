@@ -311,6 +311,7 @@ async def test_what_is_malformed_is_refused_and_the_connection_goes_on(
         assert (answer["type"], answer["status"]) == ("error", "error")
         assert (answer["code"], answer["refused"]) == (code, True)
         assert says in answer["message"]
+        assert bool(answer.get("details")) == (code == "invalid_request")
         assert (await client.to_end())[-1]["request_id"] == "before"
         await client.say({"request_id": "after", **openai_chat("hi")})
         assert (await client.to_end())[-1]["request_id"] == "after"
