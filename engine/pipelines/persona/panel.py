@@ -231,9 +231,16 @@ class Panel:
     def _result(
         self, answers: Mapping[str, PartCompleted], combined: str, conversation_id: str
     ) -> JSON:
+        synthesis = self._synthesis.part().id if self._synthesis is not None else ""
+        done = self._run.completed(synthesis)
         result: JSON = {
             "response": combined,
             "output_text": combined,
+            "model": done.part.model if done is not None else None,
+            "response_id": done.data["response_id"] if done is not None else None,
+            "persona_id": None,
+            "reasoning_summary": None,
+            "tool_calls": [],
             "combined": combined,
             "responses": self._shown(answers),
             **self._lost(),
@@ -242,11 +249,6 @@ class Panel:
         }
         if self._asked.mode == "debate":
             result["rounds"] = [self._shown(each) for each in self._rounds]
-        synthesis = self._synthesis.part().id if self._synthesis is not None else ""
-        done = self._run.completed(synthesis)
-        if done is not None:
-            result["response_id"] = done.data["response_id"]
-            result["model"] = done.part.model
         return result
 
     def _shown(self, answers: Mapping[str, PartCompleted]) -> list[JSON]:

@@ -82,6 +82,8 @@ async def test_all_of_them_in_their_order(autojump_clock: MockClock) -> None:
     assert (data["failed"], data["cancelled"]) == ([], [])
     assert "**Ivo Marchetti:** creative_writer answers 1" in data["combined"]
     assert data["output_text"] == data["combined"]
+    assert (data["model"], data["response_id"], data["persona_id"]) == (None, None, None)
+    assert (data["reasoning_summary"], data["tool_calls"]) == (None, [])
     assert {request.metadata["persona"] for request in cast.requests} == set(THREE)
     assert all(said_in(request)[-1][1].startswith("What") for request in cast.requests)
 
