@@ -62,6 +62,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     journal_gather_s: float = 0.020
     """How long a durable journal gathers batches that nobody waits for: each commit has its price,
     however small it is. Together with half of `journal_lag_s` it is within `journal_lag_s`."""
+    neighbour_s: float = 0.001
+    """How long a milestone that nobody waits for waits for its neighbours, so that one commit
+    makes them durable: where a phase ends the next one begins within so much."""
     journal_tail_bytes: int = 16 * MIB
     """What the SQLite journal keeps in its tail, on disk and in memory, of sessions that run; then
     the oldest is moved to its place among the logs."""

@@ -164,16 +164,38 @@ class Log:
         await self._wait(commit)
         self._settle()
 
-    async def wait_shown(self) -> None:
+    def commit_soon(self, event: Event) -> bool:
+        """Number a milestone and hand it over; it is shown when somebody has waited for it.
+
+        What is numbered behind it stays unseen as long as it does, and any later wait for this log
+        (`commit`, `wait_shown`, `wait_noted`) covers it: neighbours become durable in one commit.
+
+        Returns whether it has yet to be waited for.
+
+        Raises:
+            JournalFailed: it could not be made durable, and nobody has seen it.
+        """
+        if self.failure is not None:
+            raise self.failure
+        seq = self._number(event, 0, self.clock()).seq
+        if len(self._entries) > 2 * self._window_events:
+            self._trim()
+        self._pending.append((seq, self._hand_over(None)))
+        self._settle()
+        if self.failure is not None:
+            raise self.failure
+        return bool(self._pending)
+
+    async def wait_shown(self, *, is_shielded: bool = True) -> None:
         """Wait until every milestone that was numbered can be seen.
 
         Raises:
             JournalFailed: one of them could not be made durable.
 
-        Cancellation: as `commit`.
+        Cancellation: as `commit`; without the shield at once, and milestones are shown later.
         """
         while self._pending and self.failure is None:
-            await self._wait(self._pending[-1][1])
+            await self._wait(self._pending[-1][1], shield_s=None if is_shielded else 0.0)
             self._settle()
 
     def note(self, *, opened: dict[str, int]) -> Commit:
@@ -193,17 +215,16 @@ class Log:
     async def wait_noted(self, commit: Commit) -> None:
         """Wait until a note is durable; the log takes nothing more if it never will be.
 
+        Milestones that were numbered before it are durable then as well, and are shown.
+
         Raises:
             JournalFailed: it could not be made durable.
 
         Cancellation: the note is written all the same.
         """
-        try:
-            if not commit.is_done:
-                await commit.wait()
-        except JournalFailed as error:
-            self.failure = error
-            raise
+        await self._wait(commit, shield_s=0.0)
+        if self._pending:
+            self._settle()
 
     def end_broken(self, event: Event) -> None:
         """Show a terminal event though the journal failed: silence would be worse.
@@ -436,6 +457,18 @@ class Log:
             or self._bytes - self._durable_bytes > limits.window_bytes
             or self.journal.is_full
         )
+
+    def view_ahead(self) -> View:
+        """Give the fold up to `head`: what readers will see once all milestones are durable.
+
+        Only for the session itself, whose own entries come after them in any case.
+        """
+        if self.visible == self.head:
+            return self.view
+        view = self.view.copy()
+        for entry in self._entries[self.visible + 1 - self._base :]:
+            view.apply(entry)
+        return view
 
     def latest(self, part: Part) -> tuple[Part, str]:
         """Give a part's newest attempt and its text so far, up to `head`.

@@ -104,6 +104,10 @@ class Run:
         """What has happened so far; filled already where the session was recovered."""
         return self._session.log.view
 
+    def view_ahead(self) -> View:
+        """What has happened, and what `emit_soon` has said that nobody sees yet."""
+        return self._session.log.view_ahead()
+
     def completed(self, part_id: str) -> PartCompleted | None:
         """Give a part's completion if it is in the log."""
         view = self.view.parts.get(part_id)
@@ -128,11 +132,25 @@ class Run:
         await self._session.emit(event)
 
     async def start_phase(
-        self, phase: str, message: str = "", progress_percent: float | None = None
+        self,
+        phase: str,
+        message: str = "",
+        progress_percent: float | None = None,
+        *,
+        soon: bool = False,
     ) -> None:
-        """Say that a phase begins; nothing if the log says so already."""
+        """Say that a phase begins; nothing if the log says so already.
+
+        Args:
+            phase: which.
+            message: for people.
+            progress_percent: where the bar is now.
+            soon: go on while it is being committed; see `Session.emit_soon`. The view does not
+                show it at once then, so the caller says it once.
+        """
         if phase not in self.view.phases:
-            await self.emit(
+            emit = self._session.emit_soon if soon else self.emit
+            await emit(
                 PhaseStarted(phase=phase, message=message, progress_percent=progress_percent)
             )
 
@@ -142,10 +160,13 @@ class Run:
         message: str = "",
         progress_percent: float | None = None,
         data: JSON | None = None,
+        *,
+        soon: bool = False,
     ) -> None:
-        """Say that a phase is complete; nothing if the log says so already."""
+        """Say that a phase is complete; nothing if the log says so already. As `start_phase`."""
         if self.view.phases.get(phase) != "completed":
-            await self.emit(
+            emit = self._session.emit_soon if soon else self.emit
+            await emit(
                 PhaseCompleted(
                     phase=phase,
                     message=message,
@@ -155,10 +176,17 @@ class Run:
             )
 
     async def complete_part(
-        self, part: Part, text: str, *, usage: Usage | None = None, data: JSON | None = None
+        self,
+        part: Part,
+        text: str,
+        *,
+        usage: Usage | None = None,
+        data: JSON | None = None,
+        soon: bool = False,
     ) -> None:
-        """Say that a part is complete, with its whole text."""
-        await self.emit(
+        """Say that a part is complete, with its whole text. `soon`: as `start_phase`."""
+        emit = self._session.emit_soon if soon else self.emit
+        await emit(
             PartCompleted(
                 part=self._newest(part), text=text, usage=usage or Usage(), data=data or {}
             )

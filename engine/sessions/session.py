@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from engine.actors.roster import Roster, use_roster
+from engine.actors.unwrapping import single_error
 from engine.errors import (
     AntiphonError,
     Conflict,
@@ -132,6 +133,8 @@ class Session:
         self._resumed = dict(record.opened)
         self._released = trio.Event()
         self._released.set()
+        self._nursery: trio.Nursery | None = None  # while it works
+        self._is_showing = False
 
     # ---- life ------------------------------------------------------------------------------------
 
@@ -173,10 +176,12 @@ class Session:
         terminal: Terminal | None = None
         failure: Exception | None = None
         try:
-            with self._scope:
+            with self._scope, single_error():
                 await self._released.wait()
                 self._begin()
-                terminal = await self._work(self)
+                async with trio.open_nursery() as self._nursery:
+                    terminal = await self._work(self)
+                    self._nursery.cancel_scope.cancel()  # the end's own commit covers what is left
         except Exception as error:
             failure = error
         except BaseExceptionGroup as group:  # the process ends, and something broke on the way
@@ -405,6 +410,41 @@ class Session:
             self.log.append(event, size_of(event))
         if self.log.is_full:
             await self.log.wait_room()
+
+    async def emit_soon(self, event: Event) -> None:
+        """Put a milestone into the log, and go on while it is being committed.
+
+        Nobody sees it, nor what is numbered after it, before it is durable; so whoever emits must
+        not look for it in the view (see `Log.view_ahead`). Where it cannot be made durable, the
+        session ends by that error.
+
+        Raises:
+            JournalFailed: it is known already that it could not be made durable.
+
+        Cancellation: before anything is numbered. Backpressure: as `emit`.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._nursery is None:
+            await self.emit(event)
+            return
+        if self.log.commit_soon(event) and not self._is_showing:
+            self._is_showing = True
+            self._nursery.start_soon(self._show)
+        self._part_ended.unpark_all()
+        if self.log.is_full:
+            await self.log.wait_room()
+
+    async def _show(self) -> None:
+        """Show the milestones that nobody else waits for.
+
+        Cancellation: whoever commits next shows them.
+        """
+        try:
+            await trio.sleep(self.limits.neighbour_s)
+            await self.log.wait_shown(is_shielded=False)
+        finally:
+            self._is_showing = False
+        self._part_ended.unpark_all()
 
     async def emit_tool(self, part: Part, data: JSON) -> None:
         """Show a tool call."""

@@ -85,6 +85,14 @@ class PartView:
         self.ended_at = at
         self.state, self._pieces = state, [text]
 
+    def copy(self) -> PartView:
+        """Give one of its own that goes on from here."""
+        other = PartView.__new__(PartView)
+        for name in PartView.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.attempts, other._pieces = self.attempts[:], self._pieces[:]
+        return other
+
     def __repr__(self) -> str:
         return f"<PartView {self.part.id} {self.state} attempt {self.part.attempt}>"
 
@@ -195,6 +203,15 @@ class View:
         self.phase = phase
         if progress_percent is not None and progress_percent > self.progress_percent:
             self.progress_percent = progress_percent
+
+    def copy(self) -> View:
+        """Give one of its own that goes on from here."""
+        other = View()
+        for name in View.__slots__:
+            value = getattr(self, name)
+            setattr(other, name, dict(value) if isinstance(value, dict) else value)
+        other.parts = {key: view.copy() for key, view in self.parts.items()}
+        return other
 
     def partial(self) -> dict[str, str]:
         """Each part's text so far, by part id; parts without text are left out."""

@@ -19,8 +19,6 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Protocol
 
-import trio
-
 from engine.actors import Mailbox, Sender, serve
 from engine.commands.generate import GenerateCommand
 from engine.errors import InvalidRequest
@@ -82,8 +80,8 @@ class GeneratePipeline:
             for index in range(command.request.count)
         )
         writer = Writer(run, command, persona=persona, earlier=earlier)
-        outcomes = Outcomes(run.session_id, command, run.view)
-        await _Phases(run, command, plans, writer, outcomes).run()
+        await _Phases(run, command, plans, writer).run()
+        outcomes = Outcomes(run.session_id, command, run.view_ahead())
         return await conclude(run, command, plans[-1], outcomes)
 
 
@@ -111,14 +109,14 @@ class _Phases:
         command: GenerateCommand,
         plans: Sequence[PhasePlan],
         writer: Writer,
-        outcomes: Outcomes,
     ) -> None:
         self._run = run
         self._command = command
         self._plans = plans
         self._writer = writer
-        self._outcomes = outcomes
-        self._beginning = {plan.phase: trio.Lock() for plan in plans}
+        self._begun = set(run.view.phases)
+        self._came_through: set[str] = set()  # phases of which at least one lane is complete
+        self._has_failed = False
 
     async def run(self) -> None:
         """Send every lane through every phase.
@@ -168,27 +166,31 @@ class _Phases:
         part = plan.part(run.session_id, lane)
         known = run.view.parts.get(part.id)
         if known is not None and known.state != "running":  # before a restart
-            return _next_lane(lane, part.id, known.text) if known.completed else None
-        async with self._beginning[plan.phase]:  # once, and before the first lane's first chunk
+            self._has_failed |= known.state == "failed"
+            return self._next_lane(plan, lane, known.text) if known.completed else None
+        if plan.phase not in self._begun:  # once, and before the first lane's first chunk
+            self._begun.add(plan.phase)
             percent = 100 * plan.place / len(self._plans)
-            await run.start_phase(plan.phase, progress_percent=percent)
+            await run.start_phase(plan.phase, progress_percent=percent, soon=True)
         try:
             text = await self._writer.write(plan, lane)
         except PartLost as lost:
+            self._has_failed = True
             await run.emit(PartFailed(part=lost.part, code=lost.code, message=lost.message))
             return None
         except PartCut:
             return None
-        return _next_lane(lane, part.id, text)
+        return self._next_lane(plan, lane, text)
+
+    def _next_lane(self, plan: PhasePlan, lane: Lane, text: str) -> Lane:
+        self._came_through.add(plan.phase)
+        part_id = prompt_id(self._run.session_id, plan.phase, lane.index)
+        return Lane(index=lane.index, text=text, parent_id=part_id)
 
     async def _end_phase(self, plan: PhasePlan) -> None:
         """Say that a phase is complete, unless no lane came so far or all were lost by failing."""
-        if plan.phase not in self._run.view.phases:
+        if plan.phase not in self._begun:
             return
-        if self._outcomes.completed(plan.phase) or not self._outcomes.in_state("failed"):
+        if plan.phase in self._came_through or not self._has_failed:
             percent = 100 * (plan.place + 1) / len(self._plans)
-            await self._run.complete_phase(plan.phase, progress_percent=percent)
-
-
-def _next_lane(lane: Lane, part_id: str, text: str) -> Lane:
-    return Lane(index=lane.index, text=text, parent_id=part_id)
+            await self._run.complete_phase(plan.phase, progress_percent=percent, soon=True)

@@ -6,6 +6,7 @@ attempt and after every restart. Pure. Must not import sessions.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
@@ -88,6 +89,7 @@ def _choose(config: PhaseConfig | None, providers: Directory) -> tuple[Provider,
     return provider, config.model or provider.default_model
 
 
+@lru_cache(maxsize=4096)
 def prompt_id(session_id: str, phase: str, index: int) -> str:
     """Give the id of the prompt that a phase makes in a lane: a UUID, always the same."""
     return str(uuid5(NAMESPACE_OID, f"{session_id}/{phase}/{index}"))

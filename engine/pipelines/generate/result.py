@@ -23,7 +23,7 @@ class Outcomes:
     Args:
         session_id: the session.
         command: what was asked for.
-        view: the fold of its log; looked at anew with each call.
+        view: the fold of its log.
     """
 
     def __init__(self, session_id: str, command: GenerateCommand, view: View) -> None:

@@ -46,7 +46,7 @@ class Writer:
         self._earlier = earlier
 
     async def write(self, plan: PhasePlan, lane: Lane) -> str:
-        """Make a lane's text into a prompt; gives its text, when it is complete in the log.
+        """Make a lane's text into a prompt; gives its text, when the log has it as complete.
 
         Raises:
             PartLost: its last attempt failed, or brought no text.
@@ -76,6 +76,7 @@ class Writer:
             draft.text,
             usage=draft.usage,
             data={} if draft.score is None else {"score": draft.score},
+            soon=True,
         )
         return draft.text
 
