@@ -99,14 +99,21 @@ class Registry:
         record = await self.record(session_id, viewer)
         log = await self._log(record)
         session = self.sessions.get(session_id)
-        view = log.view
+        view, epoch = log.view, log.epoch
+        if session is None and self.following is not None:
+            # Record and log are read one after the other, and another process writes both: an
+            # end that only one of them shows yet is looked for in the journal.
+            if view.terminal is not None and record.state not in ENDED:
+                record = await self.journal.load(session_id) or record
+            elif view.terminal is None and record.state in ENDED:
+                view, epoch = await fold(self.journal, session_id), record.epochs[-1].name
         if session is not None:
             usage = session.usage.as_json()
         elif view.terminal is not None:
             usage = view.terminal.usage
         else:
             usage = usage_of(view).as_json() if self.following is not None else {}
-        return Picture(record=record, epoch=log.epoch, view=view, usage=usage)
+        return Picture(record=record, epoch=epoch, view=view, usage=usage)
 
     async def list(
         self,

@@ -11,6 +11,7 @@ from engine.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unrea
 from engine.events import Attempt, Cancelled, Completed, Delta, PartCancelled, Selected
 from engine.limits import Limits
 from engine.sessions.run import Run
+from engine.sessions.view import View
 from tests.cluster.rig import (
     LEASE_S,
     PART,
@@ -72,6 +73,39 @@ async def test_picture_and_list_are_the_same_everywhere(autojump_clock: MockCloc
         assert len(picture.view.parts["p"].text) > len(TEXT) / 3
         (listed,), _ = await b.engine.list()
         assert (listed.session_id, listed.state) == (session.session_id, "running")
+
+
+async def test_picture_of_an_ended_session_has_its_end(autojump_clock: MockClock) -> None:
+    """State and terminal event agree at another process, though its own log lags behind."""
+    async with open_cluster() as (_, (a, b)):
+        session = await a.engine.start("test", {}, options=DETACHED)
+        await session.ended.wait()
+        await trio.sleep(1.0)
+        behind = b.engine.open_log(await b.engine.record(session.session_id), View())
+        b.engine.logs[session.session_id] = behind
+        picture = await b.engine.picture(session.session_id)
+        assert behind.view.terminal is None
+        assert picture.record.state == "completed"
+        assert isinstance(picture.view.terminal, Completed)
+        assert picture.view.parts["p"].text == TEXT
+
+
+async def test_picture_whose_log_is_ahead_of_its_record(autojump_clock: MockClock) -> None:
+    """The end came between the reading of the record and that of the log: it has ended."""
+    async with open_cluster() as (_, (a, b)):
+        session = await a.engine.start("test", {}, options=DETACHED)
+        await trio.sleep(1.0)
+        early = await b.engine.record(session.session_id)
+        assert early.state == "running"
+        await session.ended.wait()
+
+        async def record(*_: object) -> object:
+            return early
+
+        b.engine.record = record  # type: ignore[method-assign, assignment]
+        picture = await b.engine.picture(session.session_id)
+        assert picture.view.terminal is not None
+        assert picture.record.state == "completed"
 
 
 async def test_cancel_reaches_the_owner(autojump_clock: MockClock) -> None:
