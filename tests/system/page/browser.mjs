@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { chromium } from 'playwright-core';
+import { Network } from './network.mjs';
 
 export const FLAGS = [
   '--no-sandbox',
@@ -17,6 +18,7 @@ export const FLAGS = [
 ];
 
 const [file, name, url, out, more = '{}'] = process.argv.slice(2);
+const network = await new Network(url).open();
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS });
 try {
   const given = JSON.parse(more);
@@ -37,38 +39,20 @@ try {
     if (message.type() === 'error' && !isNetwork) faults.push(`console: ${text}`);
   });
   page.on('request', (request) => {
-    const isOurs = request.url().startsWith(url) || /^(data|blob|about):/.test(request.url());
+    const isServer = [url, network.url].some((each) => request.url().startsWith(`${each}/`));
+    const isOurs = isServer || /^(data|blob|about):/.test(request.url());
     if (!isOurs && !given.mayLeave) faults.push(`a request left: ${request.url()}`);
   });
-  await context.addInitScript(keepSockets);
   const { default: checks } = await import(file);
-  const result = await checks[name]({ page, context, url, given, open: (hash) => open(page, url, hash) });
+  const result = await checks[name]({
+    page, context, url, network, given,
+    open: (hash, base = url) => open(page, base, hash),
+  });
   assert.deepEqual(faults, []);
   await writeFile(out, JSON.stringify(result ?? null));
 } finally {
   await browser.close();
-}
-
-/** In the page: `cutSockets()` ends the sockets and streams that the emulation of being offline leaves open. */
-function keepSockets() {
-  const all = new Set();
-  window.WebSocket = class extends WebSocket {
-    constructor(...args) {
-      super(...args);
-      all.add(this);
-    }
-  };
-  let cutter = new AbortController();
-  const { fetch } = window;
-  window.fetch = (url, init = {}) => {
-    const signals = [cutter.signal, ...(init.signal ? [init.signal] : [])];
-    return fetch(url, { ...init, signal: AbortSignal.any(signals) });
-  };
-  window.cutSockets = () => {
-    for (const socket of all) socket.close();
-    cutter.abort();
-    cutter = new AbortController();
-  };
+  network.close();
 }
 
 /** Open the page at a section, and wait until it is there. */

@@ -72,15 +72,12 @@ export default {
   },
 
   /** Goes away in mid-stream, comes back, and has every word once. */
-  async offline({ page, context, open, url }) {
-    await open('generate');
-    await start(page);
-    await page.locator('.lane .text .block').first().waitFor();
-    await page.evaluate(listen, 'generate'); // a socket may be back before anybody has looked
-    await cut(page, context);
-    await page.waitForFunction(() => window.said.some((text) => /connection is lost/.test(text)));
-    await page.waitForTimeout(700);
-    await context.setOffline(false);
+  async offline({ page, context, network, open, url }) {
+    await open('generate', network.url);
+    await loseAndFind({ page, context, network }, 'generate', {
+      start: () => start(page),
+      begun: () => page.locator('.lane .text .block').first().waitFor(),
+    });
     await ended(page);
     assert.match(await status(page).innerText(), /^Done/);
     const { texts: expected } = await partsOf(page, url);
@@ -171,14 +168,31 @@ export default {
   },
 };
 
-/** Cut the network, and the WebSocket with it, which the emulation leaves open. */
-export async function cut(page, context) {
+/** How much of a session's beginning arrives before the network is cut: far from all of it. */
+const BEGINNING_BYTES = 8_000;
+const AWAY_MS = 700;
+
+/**
+ * Lose the network when a session has said a little, see that the page says so, and find it again.
+ *
+ * It is cut by what has passed through it: so it does not matter how fast the page is. The browser
+ * is told that it is offline, and online again, as it would be.
+ */
+export async function loseAndFind({ page, context, network }, name, { start, begun }) {
+  await page.evaluate(listen, name); // a connection may be back before anybody has looked
+  const cut = network.cutAfter(BEGINNING_BYTES);
+  await start();
+  await cut;
+  await page.waitForFunction(() => window.said.some((text) => /connection is lost/.test(text)));
+  await begun();
   await context.setOffline(true);
-  await page.evaluate(() => window.cutSockets?.());
+  await page.waitForTimeout(AWAY_MS);
+  network.restore();
+  await context.setOffline(false);
 }
 
 /** In the page: keep everything that the status says from now on, in `said`. */
-export function listen(name) {
+function listen(name) {
   const element = document.querySelector(`#section-${name} .status`);
   window.said = [];
   new MutationObserver(() => window.said.push(element.textContent)).observe(element, {

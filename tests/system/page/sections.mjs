@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { listen } from './generate.mjs';
+import { loseAndFind } from './generate.mjs';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const START = {
@@ -26,11 +26,6 @@ async function ended(page, name) {
 
 async function begun(page, name) {
   await section(page, name).locator(BEGUN[name]).first().waitFor();
-}
-
-async function cut(page, context) {
-  await context.setOffline(true);
-  await page.evaluate(() => window.cutSockets());
 }
 
 /** The id of the session that a section shows. */
@@ -63,15 +58,12 @@ export default {
     assert.equal(await stateOf(page, url, name), 'cancelled');
   },
 
-  async offline({ page, context, open, given: { name } }) {
-    await open(name);
-    await start(page, name);
-    await begun(page, name);
-    await page.evaluate(listen, name); // a socket may be back before anybody has looked
-    await cut(page, context);
-    await page.waitForFunction(() => window.said.some((text) => /connection is lost/.test(text)));
-    await page.waitForTimeout(500);
-    await context.setOffline(false);
+  async offline({ page, context, network, open, given: { name } }) {
+    await open(name, network.url);
+    await loseAndFind({ page, context, network }, name, {
+      start: () => start(page, name),
+      begun: () => begun(page, name),
+    });
     assert.match(await ended(page, name), SAYS[name]);
   },
 
