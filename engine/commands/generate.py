@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Final, Literal, cast, get_args
 
-from pydantic import AfterValidator, AliasChoices, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
 
 from engine.commands.parsing import Command, parse_command
 from engine.events import JSON
@@ -69,7 +77,13 @@ class RankingWeights(Command):
         )
 
 
-class PhaseConfig(Command):
+class _Options(Command):
+    """What the contract spells as JavaScript does: `maxTokens`."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class PhaseConfig(_Options):
     """Who does a phase; a phase without one is done by the default provider."""
 
     phase: PhaseName
@@ -78,7 +92,7 @@ class PhaseConfig(Command):
     """None or "" is the provider's default model."""
 
 
-class PromptRequest(Command):
+class PromptRequest(_Options):
     """The idea, and what is to become of it."""
 
     input: Annotated[
@@ -109,7 +123,7 @@ class PromptRequest(Command):
         return persona or "code"  # Go's clients write "" for what was not set
 
 
-class GenerateCommand(Command):
+class GenerateCommand(_Options):
     """One run of the generate pipeline."""
 
     request: PromptRequest
@@ -151,7 +165,7 @@ class GenerateCommand(Command):
         """
         command, warnings = parse_command(cls, data)
         idle = tuple(
-            f'phase_configs names "{config.phase}", which is not among the phases of this request'
+            f'phaseConfigs names "{config.phase}", which is not among the phases of this request'
             for config in command.phase_configs
             if config.phase not in command.request.phases
         )

@@ -17,6 +17,7 @@ A command is a class of frozen models and one call:
     command, warnings = parse_command(Ask, {"inputText": "…", "maxToken": 5})
     # warnings == ('unknown field "maxToken" is ignored; the nearest allowed one is "max_tokens"',)
 
+What is said to a client names a field as its contract spells it: by its alias, where it has one.
 Further names of a field are pydantic's own: `Field(validation_alias=AliasChoices("a", "b"))`. A
 model with `extra="allow"` keeps the keys that it does not know, unwarned. What no field can say
 goes into a validator that raises ValueError; its text reaches the client as it stands.
@@ -56,7 +57,6 @@ class Command(BaseModel):
         allow_inf_nan=False,
         validate_by_name=True,
         validate_by_alias=True,
-        loc_by_alias=False,
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
     )
@@ -81,7 +81,8 @@ def parse_command(
             wrong, with canonical names in dots ("request.phases.0").
     """
     if not isinstance(data, dict):
-        raise InvalidRequest(f"a request must be a JSON object, got {shown(data)}")
+        message = f"a request must be a JSON object, got {shown(data)}"
+        raise InvalidRequest(message, [("", message)])
     folding = _Folding()
     passed_over = {fold_key(name) for name in beside}
     own = {key: value for key, value in data.items() if fold_key(str(key)) not in passed_over}
@@ -146,14 +147,14 @@ class _Folding:
                 if model.model_config.get("extra") == "allow":
                     folded[key] = value
                 else:
-                    self._note_unknown(str(key), tuple(model.model_fields), path)
+                    self._note_unknown(str(key), tuple(dict.fromkeys(names.values())), path)
             elif name in spelt:
                 self.faults.append(
                     (dotted((*path, name)), f"{name} is given twice: {spelt[name]} and {key}")
                 )
             else:
                 spelt[name] = key
-                annotation = model.model_fields[name].annotation
+                annotation = _annotation(model, name)
                 if value is not None or not _is_container(annotation):
                     folded[name] = self.value(value, annotation, (*path, name))
         return folded
@@ -185,15 +186,22 @@ class _Folding:
 
 @cache
 def _names(model: type[BaseModel]) -> dict[str, str]:
-    """Map every folded name of a model's fields to the canonical one."""
+    """Map every folded name of a model's fields to the canonical one, as the contract spells it."""
     names = {}
     for name, field in model.model_fields.items():
-        also = field.validation_alias or field.alias
+        also = field.validation_alias
         choices = also.choices if isinstance(also, AliasChoices) else [also]
         for spelling in (name, *choices):
             if isinstance(spelling, str):
-                names[fold_key(spelling)] = name
+                names[fold_key(spelling)] = field.alias or name
     return names
+
+
+@cache
+def _annotation(model: type[BaseModel], name: str) -> Any:
+    """Give the type of the field with this canonical name."""
+    fields = model.model_fields.items()
+    return next(field.annotation for own, field in fields if name in (field.alias, own))
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:

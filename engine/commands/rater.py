@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator
+from pydantic.alias_generators import to_camel
 
 from engine.commands.parsing import Command, parse_command
 from engine.errors import InvalidRequest
@@ -28,6 +29,12 @@ MAX_RATERS = 32
 """Raters that may be asked at once."""
 
 
+class _Camel(Command):
+    """A part that the contract spells as JavaScript does: `plotPoint`."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
 class _Open(Command):
     """A part of the story that may have further fields, which are kept and not used."""
 
@@ -37,7 +44,7 @@ class _Open(Command):
 # ---- shape A: the parts of a story --------------------------------------------------------------
 
 
-class SystemPrompts(Command):
+class SystemPrompts(_Camel):
     """What frames the rater's prompt, and further instructions."""
 
     main_prefix: Maybe = None
@@ -58,7 +65,7 @@ class StorySummary(_Open):
     summary: Maybe = None
 
 
-class Chapter(Command):
+class Chapter(_Camel):
     """An earlier chapter."""
 
     number: int | None = None
@@ -67,7 +74,7 @@ class Chapter(Command):
     plot_point: Maybe = None
 
 
-class Character(Command):
+class Character(_Camel):
     """A character of the story; a hidden one reaches no model."""
 
     name: Maybe = None
@@ -84,7 +91,7 @@ class Character(Command):
     is_hidden: bool | None = None
 
 
-class PlotContext(Command):
+class PlotContext(_Camel):
     """Where the plot point stands."""
 
     plot_point: Maybe = None
@@ -142,13 +149,13 @@ class SystemInstruction(Command):
 class StructuredContext(Command):
     """The story, in one shape or the other or both."""
 
-    system_prompts: SystemPrompts = SystemPrompts()
+    system_prompts: SystemPrompts = Field(SystemPrompts(), alias="systemPrompts")
     worldbuilding: Worldbuilding = Worldbuilding()
-    story_summary: StorySummary = StorySummary()
-    previous_chapters: tuple[Chapter, ...] = ()
+    story_summary: StorySummary = Field(StorySummary(), alias="storySummary")
+    previous_chapters: tuple[Chapter, ...] = Field((), alias="previousChapters")
     characters: tuple[Character, ...] = ()
-    plot_context: PlotContext = PlotContext()
-    request_metadata: dict[str, Any] = Field(default_factory=dict)
+    plot_context: PlotContext = Field(PlotContext(), alias="plotContext")
+    request_metadata: dict[str, Any] = Field(default_factory=dict, alias="requestMetadata")
     plot_elements: tuple[PlotElement, ...] = ()
     character_contexts: tuple[CharacterContext, ...] = ()
     user_requests: tuple[UserRequest, ...] = ()
@@ -188,7 +195,7 @@ class PhaseContext(Command):
 class _Rating(Command):
     """What one rater and several have in common."""
 
-    plot_point: Required
+    plot_point: Required = Field(alias="plotPoint")
     structured_context: StructuredContext
     model: Name | None = None
     """`provider/model`, or a model's name; None: the configured one."""
@@ -201,11 +208,11 @@ class _Rating(Command):
 class RaterCommand(_Rating):
     """Ask one rater."""
 
-    rater_prompt: Required
-    rater_name: Name = "Rater"
+    rater_prompt: Required = Field(alias="raterPrompt")
+    rater_name: Name = Field("Rater", alias="raterName")
 
 
-class Rater(Command):
+class Rater(_Camel):
     """One of several raters."""
 
     rater_prompt: Required

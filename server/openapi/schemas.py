@@ -36,35 +36,6 @@ TEXT: JSON = {"type": "string"}
 INK = r"[^\s\u0085]"
 """What trimming leaves; that U+0085 is space too is known to Unicode, and not to every regex."""
 _MODEL: JSON = {"type": "string", "pattern": "^[^/]+/.*[^/]$", "maxLength": 200}
-_OUR_NAMES = (
-    "rater_prompt",
-    "rater_name",
-    "plot_point",
-    "system_prompts",
-    "main_prefix",
-    "main_suffix",
-    "assistant_prompt",
-    "editor_prompt",
-    "story_summary",
-    "previous_chapters",
-    "plot_context",
-    "plot_outline",
-    "plot_outline_status",
-    "related_outline_items",
-    "basic_bio",
-    "physical_appearance",
-    "usual_clothing",
-    "is_hidden",
-    "request_metadata",
-)
-
-
-def _camel(name: str) -> str:
-    return "".join(word.title() if place else word for place, word in enumerate(name.split("_")))
-
-
-_WIRE_NAMES = {name: _camel(name) for name in _OUR_NAMES}
-"""What contract 3 spells in another way than our fields; both spellings are taken."""
 
 
 def _of(*required: str) -> JSON:
@@ -171,13 +142,6 @@ def socket_schemas() -> JSON:
     """Give the schemas of what starts a session over a WebSocket, by name."""
     found = _of_model("GenerateRequest", GenerateCommand)
     found["GenerateRequest"]["properties"]["type"] = {"const": "generate"}
-    for each in [*found.values()]:  # contract 1 spells fields as JavaScript does
-        if "properties" in each:
-            each["properties"] = {
-                key if key in OPTIONS else _camel(key): value
-                for key, value in each["properties"].items()
-            }
-            each["required"] = [_camel(key) for key in each["required"]]
     for name, model in (
         ("OpenAIChatRequest", OpenAIChatRequest),
         ("ChatRequest", ChatRequest),
@@ -243,7 +207,7 @@ def _or_null(schema: JSON) -> JSON:
 
 
 def _spelt(schema: Any) -> Any:
-    """Spell fields as the contract does, and say of trimmed texts what they need at least."""
+    """Let null stand for what is not given, and say of trimmed texts what they need at least."""
     if isinstance(schema, list):
         return [_spelt(each) for each in schema]
     if not isinstance(schema, dict):
@@ -251,12 +215,10 @@ def _spelt(schema: Any) -> Any:
     found = {key: _spelt(value) for key, value in schema.items() if key != "title"}
     if isinstance(schema.get("properties"), dict):
         found["properties"] = {
-            _WIRE_NAMES.get(key, key): _spelt(value)
-            if key in schema.get("required", ())
-            else _or_null(_spelt(value))
+            key: _spelt(value) if key in schema.get("required", ()) else _or_null(_spelt(value))
             for key, value in schema["properties"].items()
         }
-        found["required"] = [_WIRE_NAMES.get(key, key) for key in schema.get("required", ())]
+        found["required"] = list(schema.get("required", ()))
     if found.get("type") == "string" and "minLength" in found and "pattern" not in found:
         least = found["minLength"]
         found["pattern"] = INK if least <= 1 else rf"{INK}[\s\S]{{{least - 2},}}{INK}"

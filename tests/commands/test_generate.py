@@ -128,14 +128,14 @@ class TestAccepted:
             of(phases=["solutio"]) | {"phaseConfigs": [{"phase": "idea", "provider": "p"}]}
         )
         assert warnings == (
-            'phase_configs names "prima-materia", which is not among the phases of this request',
+            'phaseConfigs names "prima-materia", which is not among the phases of this request',
         )
 
     def test_an_unknown_field_is_a_warning_with_the_nearest_name(self) -> None:
         _, warnings = GenerateCommand.parse(of(maxToken=3) | {"autoselected": True})
         assert warnings == (
-            'unknown field "request.maxToken" is ignored; the nearest allowed one is "max_tokens"',
-            'unknown field "autoselected" is ignored; the nearest allowed one is "auto_select"',
+            'unknown field "request.maxToken" is ignored; the nearest allowed one is "maxTokens"',
+            'unknown field "autoselected" is ignored; the nearest allowed one is "autoSelect"',
         )
 
     def test_weights_are_named_as_the_scores_are(self) -> None:
@@ -179,11 +179,11 @@ BAD = [
         "temperature must be a finite number, got NaN",
     ),
     (of(temperature=True), "request.temperature", "temperature must be a number, got true"),
-    (of(maxTokens=0), "request.max_tokens", "max_tokens must be at least 1, got 0"),
+    (of(maxTokens=0), "request.maxTokens", "maxTokens must be at least 1, got 0"),
     (
         of(maxTokens=32_001),
-        "request.max_tokens",
-        "max_tokens cannot exceed 32000, got 32001",
+        "request.maxTokens",
+        "maxTokens cannot exceed 32000, got 32001",
     ),
     (of(phases=[]), "request.phases", "phases must have at least 1 entry"),
     (of(phases="solutio"), "request.phases", 'phases must be a list, got "solutio"'),
@@ -208,17 +208,17 @@ BAD = [
     (of(persona=1), "request.persona", "persona must be a string, got 1"),
     (
         of() | {"phaseConfigs": [{"phase": "albedo", "provider": "p"}]},
-        "phase_configs.0.phase",
+        "phaseConfigs.0.phase",
         'unknown phase "albedo"; allowed are prima-materia, solutio, coagulatio',
     ),
     (
         of() | {"phaseConfigs": [{"phase": "solutio"}]},
-        "phase_configs.0.provider",
+        "phaseConfigs.0.provider",
         "provider is required",
     ),
     (
         of() | {"phaseConfigs": [{"phase": "solutio", "provider": " "}]},
-        "phase_configs.0.provider",
+        "phaseConfigs.0.provider",
         "provider must have at least 1 character",
     ),
     (
@@ -229,24 +229,24 @@ BAD = [
                 {"phase": "solutio", "provider": "b"},
             ]
         },
-        "phase_configs",
+        "phaseConfigs",
         'phase "solutio" is given 2 times; once is allowed',
     ),
     (
         of() | {"useParallel": "yes"},
-        "use_parallel",
-        'use_parallel must be true or false, got "yes"',
+        "useParallel",
+        'useParallel must be true or false, got "yes"',
     ),
-    (of() | {"autoSelect": 1}, "auto_select", "auto_select must be true or false, got 1"),
+    (of() | {"autoSelect": 1}, "autoSelect", "autoSelect must be true or false, got 1"),
     (
         of() | {"optimizeTargetScore": 11},
-        "optimize_target_score",
-        "optimize_target_score cannot exceed 10, got 11",
+        "optimizeTargetScore",
+        "optimizeTargetScore cannot exceed 10, got 11",
     ),
     (
         of() | {"optimizeMaxIterations": 0},
-        "optimize_max_iterations",
-        "optimize_max_iterations must be at least 1, got 0",
+        "optimizeMaxIterations",
+        "optimizeMaxIterations must be at least 1, got 0",
     ),
     (
         of() | {"weights": {"semantic": -1}},

@@ -89,10 +89,10 @@ def test_nulls_of_optional_parts_mean_that_nothing_is_there() -> None:
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"raterPrompt": " \n"}, "rater_prompt"),
-        ({"raterPrompt": None}, "rater_prompt"),
-        ({"plotPoint": ""}, "plot_point"),
-        ({"plotPoint": 5}, "plot_point"),
+        ({"raterPrompt": " \n"}, "raterPrompt"),
+        ({"raterPrompt": None}, "raterPrompt"),
+        ({"plotPoint": ""}, "plotPoint"),
+        ({"plotPoint": 5}, "plotPoint"),
         ({"structured_context": None}, "structured_context"),
         ({"structured_context": "a story"}, "structured_context"),
         ({"compose_phase": "first"}, "compose_phase"),
@@ -100,7 +100,7 @@ def test_nulls_of_optional_parts_mean_that_nothing_is_there() -> None:
         ({"max_tokens": 0}, "max_tokens"),
         (
             {"structured_context": {"plotContext": {"plotOutlineStatus": "done"}}},
-            "structured_context.plot_context.plot_outline_status",
+            "structured_context.plotContext.plotOutlineStatus",
         ),
         (
             {"structured_context": {"plot_elements": [{"type": "song", "content": "x"}]}},
@@ -120,7 +120,7 @@ def test_nulls_of_optional_parts_mean_that_nothing_is_there() -> None:
         ),
         ({"raters": []}, "raters"),
         ({"raters": [{"raterPrompt": "x"}] * (MAX_RATERS + 1)}, "raters"),
-        ({"raters": [{"raterName": "A"}]}, "raters.0.rater_prompt"),
+        ({"raters": [{"raterName": "A"}]}, "raters.0.raterPrompt"),
         (
             {
                 "raters": [
@@ -162,7 +162,7 @@ def test_unknown_fields_are_warned_of_at_every_depth() -> None:
     context = {"characters": [{"name": "Ada", "basicBoi": "x"}]}
     _, warnings = parse_rating(request(structured_context=context, raterNaem="x"))
     assert len(warnings) == 2
-    assert any("basicBoi" in warning and "basic_bio" in warning for warning in warnings)
+    assert any("basicBoi" in warning and "basicBio" in warning for warning in warnings)
 
 
 def test_a_command_parses_back_from_its_own_record() -> None:
