@@ -15,9 +15,9 @@ that the log has as complete are not made again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.actors import Mailbox, Sender, serve
 from engine.commands.generate import GenerateCommand
@@ -29,6 +29,7 @@ from engine.pipelines.generate.prompts import PERSONAS, persona_text
 from engine.pipelines.generate.result import Outcomes
 from engine.pipelines.generate.similarity import most_similar
 from engine.pipelines.generate.writing import Writer
+from engine.sessions.admission import Admission
 from engine.sessions.outcomes import PartCut, PartLost
 from engine.sessions.run import Run
 from engine.supervision import ChildSpec, open_supervisor
@@ -55,11 +56,22 @@ class GeneratePipeline:
         """Turn a request into a command; see `GenerateCommand.parse`."""
         return GenerateCommand.parse(data)
 
+    async def admit(self, command: GenerateCommand, admission: Admission) -> GenerateCommand:
+        """Refuse a request with a persona that nobody is.
+
+        Raises:
+            InvalidRequest: nobody knows the persona.
+
+        Cancellation: nothing was started.
+        """
+        await _persona(admission.services, command.request.persona)
+        return command
+
     async def run(self, run: Run, command: GenerateCommand) -> Completed | Failed:
         """Make the prompts, rank them, and choose one where that was asked for.
 
         Raises:
-            InvalidRequest: nobody knows the persona.
+            InvalidRequest: nobody knows the persona any more.
             JournalFailed: something could not be made durable.
 
         Cancellation: every provider's stream is closed.
@@ -69,7 +81,7 @@ class GeneratePipeline:
             plans = plan_phases(command, run.providers)
         except PhaseRefused as refused:
             return Failed(code=refused.code, message=refused.message, phase=refused.phase)
-        persona = await _persona(run, command.request.persona)
+        persona = await _persona(run.services, command.request.persona)
         earlier: list[str] = []
         if command.include_context:
             results = await run.earlier_results()
@@ -85,10 +97,10 @@ class GeneratePipeline:
         return await conclude(run, command, plans[-1], outcomes)
 
 
-async def _persona(run: Run, persona: str) -> str:
+async def _persona(services: Mapping[str, Any], persona: str) -> str:
     if persona in PERSONAS:
         return persona_text(persona)
-    lookup: PersonaPrompts | None = run.services.get("persona_prompts")
+    lookup: PersonaPrompts | None = services.get("persona_prompts")
     system_prompt = await lookup(persona) if lookup is not None else None
     if system_prompt is None:
         message = f'unknown persona "{persona}"; allowed are {", ".join(PERSONAS)}'

@@ -719,16 +719,17 @@ async def test_a_registered_persona_shapes_the_instructions(autojump_clock: Mock
     services = {"persona_prompts": personas}
     async with open_generate(provider, services=services) as engine:
         found = result(await generate(engine, asking(count=1, persona="pirate")))
-        (refused,) = await generate(engine, asking(count=1, persona="ghost"))
+        with pytest.raises(InvalidRequest) as refused:
+            await engine.start("generate", asking(count=1, persona="ghost"))
+        assert engine.sessions == {}, "nothing was started for it"
     assert {prompt["persona"] for prompt in found["prompts"]} == {"pirate"}
     assert all("You are a pirate." in request.instructions for request in provider.requests)
     assert len(provider.requests) == 3
-    assert isinstance(refused, Failed)
-    assert refused.code == "invalid_request"
-    assert refused.message == (
+    message = (
         'unknown persona "ghost"; allowed are code, writing, analysis, generic and the ids of '
         "registered personas"
     )
+    assert refused.value.details == (("request.persona", message),)
 
 
 async def test_a_request_that_breaks_its_contract_starts_nothing(autojump_clock: MockClock) -> None:
