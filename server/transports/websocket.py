@@ -288,9 +288,12 @@ class Conversation:
         if start.options.request_id is not None:
             self._requests.pop(start.options.request_id, None)
             self._requests[start.options.request_id] = session.session_id
-            if len(self._requests) > REMEMBERED_REQUESTS:
-                del self._requests[next(iter(self._requests))]
+            self._forget_oldest_request()
         await self._follow(session.record, None)
+
+    def _forget_oldest_request(self) -> None:
+        if len(self._requests) > REMEMBERED_REQUESTS:
+            del self._requests[next(iter(self._requests))]
 
     async def _select(self, select: Select) -> None:
         session_id = select.session_id or self._by_request(None)
@@ -299,6 +302,9 @@ class Conversation:
     async def _subscribe(self, wanted: Subscribe) -> None:
         record = await self._engine.record(wanted.session_id, self._viewer)
         await self._follow(record, wanted.after, is_snapshot=wanted.mode == "snapshot")
+        if record.request_id is not None:  # it is on another connection now
+            self._requests.setdefault(record.request_id, record.session_id)
+            self._forget_oldest_request()
 
     async def _follow(
         self, record: SessionRecord, after: str | None, *, is_snapshot: bool = False

@@ -89,8 +89,8 @@ async def test_unknown_fields(autojump_clock: MockClock) -> None:
         await client.say({"request": request, "useParalel": True})
         messages = await client.to_end()
     assert messages[0]["warnings"] == [
-        'unknown field "request.maxToken" is ignored; the nearest allowed one is "max_tokens"',
-        'unknown field "useParalel" is ignored; the nearest allowed one is "use_parallel"',
+        'unknown field "request.maxToken" is ignored; the nearest allowed one is "maxTokens"',
+        'unknown field "useParalel" is ignored; the nearest allowed one is "useParallel"',
     ]
     assert not any("warnings" in message for message in messages[1:])
 
@@ -183,6 +183,8 @@ async def test_message_that_is_refused(autojump_clock: MockClock, name: str) -> 
         assert refusal["refused"] is True
         assert refusal["code"] == (code or "invalid_request")
         assert refusal["error"]
+        if refusal["code"] == "invalid_request":
+            assert all(detail.keys() == {"path", "message"} for detail in refusal["details"])
         assert not {"seq", "session_id", "epoch"} & refusal.keys()
         await client.say(ask())
         assert (await client.to_end())[-1]["type"] == "result"
@@ -415,6 +417,19 @@ async def test_cancel_from_another_connection(autojump_clock: MockClock) -> None
     assert cancelled["type"] == "cancelled"
     assert (answer["type"], answer["state"]) == ("cancel_result", "cancelled")
     assert answer["terminal"] == cancelled
+
+
+async def test_cancel_by_request_id_after_a_new_connection(autojump_clock: MockClock) -> None:
+    """A client that came back cancels by the `request_id` of what it reads."""
+    async with open_house(slow()) as house:
+        first = house.connect()
+        await first.say(ask(request_id="mine"))
+        session_id = (await first.hear())["session_id"]
+        second = house.connect()
+        await second.say({"type": "subscribe", "session_id": session_id})
+        await second.say({"type": "cancel", "request_id": "mine"})
+        cancelled = (await second.to_end())[-1]
+    assert (cancelled["type"], cancelled["session_id"]) == ("cancelled", session_id)
 
 
 async def test_cancel_during_the_wait_for_another_attempt(autojump_clock: MockClock) -> None:
