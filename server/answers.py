@@ -1,7 +1,8 @@
 """A session's end as one HTTP answer: its status and its body, for `/run` and the rater's twin.
 
-The one rule: the body of a success is what the stream's last message has, and every failure has the
-status that contracts 2 and 3 name. Must not import transports.
+The one rule: the body of a success is what the stream's last message has, with the first one's
+`warnings` where there are any, and every failure has the status that contracts 2 and 3 name. Must
+not import transports.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from quart import Response
 
-from engine import Cancelled, Completed, Entry, Failed, SessionRecord
+from engine import JSON, Cancelled, Completed, Entry, Failed, SessionRecord
 from server.problems import problem_of
 from server.protocols.encoding import Encoder, to_json
 
@@ -42,9 +43,8 @@ def rater_answer(record: SessionRecord, entry: Entry, encoder: Encoder) -> Respo
     event = entry.event
     match event:
         case Completed():
-            return _with_session(
-                Response(to_json(event.data), content_type="application/json"), record
-            )
+            body = to_json({**event.data, **_warnings(record)})
+            return _with_session(Response(body, content_type="application/json"), record)
         case Failed():
             error_code = encoder.fields(entry)["error_code"]
             status = None if event.code == "internal" else RATER_STATUS[error_code]
@@ -53,7 +53,7 @@ def rater_answer(record: SessionRecord, entry: Entry, encoder: Encoder) -> Respo
 
 
 def _json(record: SessionRecord, encoder: Encoder, entry: Entry, status: int) -> Response:
-    body = to_json(encoder.fields(entry))
+    body = to_json({**encoder.fields(entry), **_warnings(record)})
     return _with_session(Response(body, status=status, content_type="application/json"), record)
 
 
@@ -83,6 +83,11 @@ def _problem(
         case _:
             raise AssertionError(f"{event!r} ends no session")
     return _with_session(answer, record)
+
+
+def _warnings(record: SessionRecord) -> JSON:
+    """Say what was odd about the request; a stream's first message does, and here is but one."""
+    return {"warnings": list(record.warnings)} if record.warnings else {}
 
 
 def _with_session(response: Response, record: SessionRecord) -> Response:

@@ -180,6 +180,27 @@ async def test_rater_s_failures_on_the_stream_and_on_the_twin(
         assert (code, answer["error_code"], answer["code"]) == (status, error_code, last["code"])
 
 
+async def test_one_answer_says_what_was_odd_about_the_request(tmp_path: Path) -> None:
+    """Unknown fields are never ignored in silence, also where there is no first message."""
+    async with both(tmp_path, "The draft.", MCQ, "The draft.", BAD, FEEDBACK, FEEDBACK) as (
+        _,
+        server,
+    ):
+        odd = json.dumps({**NOTES, "num_question": 1}).encode()
+        for status in (200, 422):
+            code, answer = await http(server.port, "POST", "/run", odd)
+            assert code == status
+            (warning,) = answer["warnings"]
+            assert "num_question" in warning
+            assert "num_questions" in warning
+        odd = json.dumps({**RATING, "rater_nam": "x"}).encode()
+        _, answer = await http(server.port, "POST", "/api/v1/rater-feedback", odd)
+        assert "rater_nam" in answer["warnings"][0]
+        body = json.dumps(RATING).encode()
+        _, answer = await http(server.port, "POST", "/api/v1/rater-feedback", body)
+        assert "warnings" not in answer
+
+
 async def test_rater_without_a_provider_says_what_to_configure(tmp_path: Path) -> None:
     """LLM_NOT_AVAILABLE is a provider that is unknown, not configured or cannot be reached."""
     async with both(tmp_path, FEEDBACK) as (_, server):
