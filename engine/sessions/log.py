@@ -111,6 +111,7 @@ class Log:
         self._durable, self._durable_bytes = after_seq, 0
         self._is_save_due = False
         self._look_seq = self._look_bytes = 0  # no bound can be near before: see `_look`
+        self._is_stalled = False  # the journal did not commit in time
         self._is_late = False  # the journal is, so that a measure has to look at it
 
     # ---- writing ---------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ class Log:
         Cancellation: as `commit`; without the shield at once, and milestones are shown later.
         """
         while self._pending and self.failure is None:
-            await self._wait(self._pending[-1][1], shield_s=None if is_shielded else 0.0)
+            await self._wait(self._pending[0][1], shield_s=None if is_shielded else 0.0)
             self._settle()
 
     def note(self, *, opened: dict[str, int]) -> Commit:
@@ -225,6 +226,24 @@ class Log:
         await self._wait(commit, shield_s=0.0)
         if self._pending:
             self._settle()
+
+    async def wait_over(self) -> None:
+        """Wait until all that was handed over is durable or has failed, and show what is durable.
+
+        After a failure, and before `end_broken`: what is still on its way would take the place of
+        the terminal event in the journal. Not where the journal was too slow already.
+
+        Cancellation: none is taken within `close_s`; after that nothing more is waited for.
+        """
+        with trio.move_on_after(0 if self._is_stalled else self._limits.close_s, shield=True):
+            try:
+                while self._handed:
+                    await self._handed[0][2].wait()
+                    self._durable, self._durable_bytes, _ = self._handed.popleft()
+            except JournalFailed:  # and so will what comes behind it: there is a hole
+                pass
+        if self._durable > self.visible:
+            self._publish(self._durable)
 
     def end_broken(self, event: Event) -> None:
         """Show a terminal event though the journal failed: silence would be worse.
@@ -378,6 +397,7 @@ class Log:
                         return
                 await commit.wait()
             if patience.cancelled_caught:
+                self._is_stalled = True
                 raise JournalFailed("the journal did not commit in time")
         except JournalFailed as error:  # from here on nothing can be promised, nor shown
             self.failure = error

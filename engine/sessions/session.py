@@ -223,6 +223,10 @@ class Session:
             self.is_set_aside, self.is_ending = True, False
         except JournalFailed as error:
             _logger.error("session %s: %s", self.session_id, error.message)
+            await self.log.wait_over()
+            if self.log.is_ended:  # it was the end that was durable after all
+                self.state = state
+                return
             self.state = "failed"
             self.log.end_broken(
                 Failed(

@@ -98,16 +98,17 @@ class PlanPipeline:
         plan = self.plans[command.place]
         run.declare({"prompt_id": part.id} for phase in plan.phases for part in phase.parts)
         run.declare({"phase": phase.name} for phase in plan.phases)
+        soon = _is_hasty(command.place)
         for phase in plan.phases:
-            await run.start_phase(phase.name)
+            await run.start_phase(phase.name, soon=soon)
             if phase.is_chain:
                 await self._chain(run, command.place, phase)
             else:
                 await self._side_by_side(run, command.place, phase)
             if phase.family is not None:
                 await self._family(run, phase.name, phase.family)
-            await run.complete_phase(phase.name, data={"parts": len(phase.parts)})
-        return Completed(data={"parts": sorted(run.view.parts)})
+            await run.complete_phase(phase.name, data={"parts": len(phase.parts)}, soon=soon)
+        return Completed(data={"parts": sorted(run.view_ahead().parts)})
 
     async def _side_by_side(self, run: Run, place: int, phase: PhasePlan) -> None:
         members = [
@@ -167,7 +168,7 @@ class PlanPipeline:
                 case "write":
                     for piece in plan.pieces:
                         await run.write(part, piece)
-                    await run.complete_part(part, "".join(plan.pieces))
+                    await run.complete_part(part, "".join(plan.pieces), soon=_is_hasty(place))
                 case "ask":
                     with suppress(PartLost):
                         await run.ask(request, provider, part=part)
@@ -177,7 +178,9 @@ class PlanPipeline:
                     if plan.kind == "improve":
                         part = await run.new_attempt(answer.part, "optimize")
                         answer = await run.generate(part, request, provider)
-                    await run.complete_part(answer.part, answer.text, usage=answer.usage)
+                    await run.complete_part(
+                        answer.part, answer.text, usage=answer.usage, soon=_is_hasty(place)
+                    )
         except PartLost as lost:
             await run.emit(PartFailed(part=lost.part, code=lost.code, message=lost.message))
         except PartCut:
@@ -205,6 +208,11 @@ class PlanPipeline:
 def _request(content: str) -> GenerationRequest:
     messages = (Message(role="user", content=content),)
     return GenerationRequest(messages=messages, model="script", max_tokens=30)
+
+
+def _is_hasty(place: int) -> bool:
+    """Whether a session goes on while its milestones are being committed: every other one does."""
+    return place % 2 == 0
 
 
 def _address(place: int, part: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import JournalFailed
-from engine.events import Completed, Delta, Entry, Part, PhaseStarted
+from engine.events import Completed, Delta, Entry, Failed, Part, PhaseStarted
 from engine.journal.interface import Batch, Epoch, Journal, SessionRecord
 from engine.journal.memory import MemoryJournal
 from engine.limits import Limits
@@ -209,6 +209,88 @@ async def test_a_milestone_that_is_refused_behind_another_one_is_never_seen(
         with pytest.raises(JournalFailed):
             await log.commit(PhaseStarted(phase="coagulatio"))
     assert (log.visible, log.head) == (3, 4)
+
+
+async def test_neighbouring_milestones_are_shown_together_and_nothing_before_them() -> None:
+    """I2: whoever went on without waiting shows nothing early, and one wait covers them all."""
+    journal = SlowJournal(Limits())
+    log = await open_log(journal, Limits(), later=lambda _: None)
+    assert log.commit_soon(PhaseStarted(phase="solutio"))
+    log.append(delta("a"), 1)
+    assert log.commit_soon(PhaseStarted(phase="coagulatio"))
+    assert (log.visible, log.head) == (0, 3)
+    assert log.view.phases == {}
+    assert log.view_ahead().phases == {"solutio": "running", "coagulatio": "running"}
+    assert log.view_ahead().parts["p"].text == "a"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.wait_shown)
+        await trio.testing.wait_all_tasks_blocked()
+        journal.commits[1].event.set()  # the later one first: the first still holds it back
+        await trio.testing.wait_all_tasks_blocked()
+        assert log.visible == 0
+        journal.commits[0].event.set()
+    assert (log.visible, log.head) == (3, 3)
+    assert log.view_ahead() is log.view
+
+
+async def test_the_view_ahead_leaves_what_readers_see_alone() -> None:
+    """A snapshot is a fold of what is durable, whatever the session reads ahead."""
+    journal = SlowJournal(Limits())
+    log = await open_log(journal, Limits(), later=lambda _: None)
+    log.append(delta("a"), 1)
+    log.commit_soon(PhaseStarted(phase="solutio"))
+    log.append(delta("b"), 1)
+    log.append(delta("c", OTHER), 1)
+    ahead = log.view_ahead()
+    assert (ahead.parts["p"].text, ahead.seq) == ("ab", 4)
+    assert (log.view.parts["p"].text, log.view.seq) == ("a", 1)
+    assert set(log.view.parts) == {"p"}
+
+
+async def test_a_note_shows_the_milestones_before_it() -> None:
+    """Before a part's first delta its phase is seen, without a wait of its own."""
+    journal = SlowJournal(Limits())
+    log = await open_log(journal, Limits(), later=lambda _: None)
+    log.commit_soon(PhaseStarted(phase="solutio"))
+    noted = log.note(opened={"p": 1})
+    for commit in journal.commits:
+        commit.event.set()
+    await log.wait_noted(noted)
+    assert log.visible == 1
+
+
+async def test_a_milestone_that_nobody_waits_for_and_that_fails_is_never_seen() -> None:
+    journal = SlowJournal(Limits())
+    log = await open_log(journal, Limits(), later=lambda _: None)
+    log.commit_soon(PhaseStarted(phase="solutio"))
+    journal.commits[0].error = JournalFailed("the disk is full")
+    journal.commits[0].event.set()
+    with pytest.raises(JournalFailed):
+        await log.wait_shown(is_shielded=False)
+    with pytest.raises(JournalFailed):
+        log.commit_soon(PhaseStarted(phase="coagulatio"))
+    assert (log.visible, log.head) == (0, 1)
+
+
+async def test_what_was_on_its_way_when_writing_failed_is_shown_and_not_overwritten() -> None:
+    """The terminal event of a failed session comes behind what the journal has taken."""
+    journal = SlowJournal(Limits())
+    log = await open_log(journal, Limits(), later=lambda _: None)
+    log.commit_soon(PhaseStarted(phase="solutio"))
+    noted = log.note(opened={"p": 1})
+    journal.commits[1].error = JournalFailed("the disk is full")
+    journal.commits[1].event.set()
+    with pytest.raises(JournalFailed):
+        await log.wait_noted(noted)
+    assert (log.visible, log.head) == (0, 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.wait_over)
+        await trio.testing.wait_all_tasks_blocked()
+        journal.commits[0].event.set()
+    log.end_broken(Failed(code="internal", message="the journal failed"))
+    assert (log.visible, log.head, log.is_ended) == (2, 2, True)
+    held = await journal.read("s", 0)
+    assert [(each.seq, type(each.event)) for each in held] == [(1, PhaseStarted), (2, Failed)]
 
 
 async def test_a_failure_that_is_known_at_once_stops_the_log_as_well(

@@ -20,6 +20,7 @@ from engine.events import (
     Failed,
     PartCancelled,
     PartCompleted,
+    PhaseStarted,
     Usage,
 )
 from engine.journal.memory import MemoryJournal
@@ -631,6 +632,74 @@ async def test_an_error_while_the_engine_is_cancelled_stays_in_its_session(
             await trio.sleep_forever()
     assert scope.cancelled_caught
     assert "planted" in caplog.text
+
+
+async def test_a_milestone_is_shown_while_the_session_goes_on(autojump_clock: MockClock) -> None:
+    """It is seen as soon as it is durable, though whoever said it waits for something else."""
+    journal = FaultyJournal(MemoryJournal(), delay_s=0.1)
+
+    async def script(run: Run) -> Completed:
+        await run.start_phase("solutio", soon=True)
+        assert run.view.phases == {}
+        assert run.view_ahead().phases == {"solutio": "running"}
+        await trio.sleep(60)
+        return Completed(data={})
+
+    async with open_test_engine(script, journal=journal) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        now = trio.current_time()
+        with await engine.subscribe(session.session_id) as reader:
+            (entry,) = await reader.receive()
+        assert isinstance(entry, Entry)
+        assert isinstance(entry.event, PhaseStarted)
+        assert trio.current_time() - now == pytest.approx(0.1, abs=0.05)
+        await session.ended.wait()
+        assert session.state == "completed"
+
+
+async def test_a_milestone_that_cannot_be_written_ends_a_session_that_waits_for_its_provider(
+    autojump_clock: MockClock,
+) -> None:
+    """Nobody awaits the commit; its failure ends the session all the same, and at once."""
+    journal = FaultyJournal(MemoryJournal(), delay_s=0.1, fail_at=2)
+    provider = ScriptedProvider([Sleep(1000.0)])
+
+    async def script(run: Run) -> Completed:
+        await run.start_phase("solutio", soon=True)
+        await run.generate(part(), request(), provider)
+        raise AssertionError("it went on")
+
+    async with open_test_engine(script, journal=journal) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        with trio.fail_after(1.0):
+            entries = await read_all(engine, session.session_id)
+        assert kinds(entries) == ["Failed"]
+        assert entries[0].event.code == "internal"  # type: ignore[union-attr]
+        assert provider.open_calls == 0
+        assert session.state == "failed"
+
+
+async def test_a_cancel_tells_what_was_on_its_way(autojump_clock: MockClock) -> None:
+    """A part that is complete but not yet durable is complete in the end that follows."""
+    journal = FaultyJournal(MemoryJournal(), delay_s=0.1)
+
+    async def script(run: Run) -> Completed:
+        await run.write(part(), "text", 1)
+        await run.complete_part(part(), "text", soon=True)
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with open_test_engine(script, journal=journal) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        while session.log.head < 2:  # noqa: ASYNC110 - its end is numbered, and on its way
+            await trio.sleep(0.02)
+        assert session.log.visible == 1
+        session.cancel("client")
+        entries = await read_all(engine, session.session_id)
+        assert kinds(entries) == ["Delta", "PartCompleted", "Cancelled"]
+        end = entries[-1].event
+        assert isinstance(end, Cancelled)
+        assert end.partial == {"p": "text"}
 
 
 @pytest.mark.parametrize("fail_at", [1, 2, 3, 4])
