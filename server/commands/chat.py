@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import trio
 
@@ -118,10 +119,30 @@ async def _converse(settings: Settings, asking: Asking, as_json: bool) -> int:
 
 
 async def _read_message(is_prompting: bool) -> str | None:
-    """Read a line; None where there are no more."""
-    if is_prompting:
-        print("\nyou> ", end="", flush=True)
-    line = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    """Read a line; None where there are no more.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C. It is listened for before the prompt is shown: Python's own could
+            be raised in a task of the engine's, or where what is raised is only logged.
+    """
+    line = ""
+    is_interrupted = False
+
+    async def listen(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        nonlocal is_interrupted
+        async for _ in signals:
+            is_interrupted = True
+            scope.cancel()
+
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen, signals, nursery.cancel_scope)
+            if is_prompting:
+                print("\nyou> ", end="", flush=True)
+            line = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+            nursery.cancel_scope.cancel()
+    if is_interrupted:
+        raise KeyboardInterrupt
     return line if line else None
 
 
