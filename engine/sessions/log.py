@@ -155,14 +155,7 @@ class Log:
         journal is away it is taken later: then the milestone is numbered and not yet shown, and
         follows with whatever is committed next.
         """
-        if self.failure is not None:
-            raise self.failure
-        seq = self._number(event, 0, self.clock()).seq
-        if len(self._entries) > 2 * self._window_events:
-            self._trim()
-        commit = self._hand_over(state)
-        self._pending.append((seq, commit))
-        await self._wait(commit)
+        await self._wait(self._hand_milestone(event, state))
         self._settle()
 
     def commit_soon(self, event: Event) -> bool:
@@ -176,12 +169,7 @@ class Log:
         Raises:
             JournalFailed: it could not be made durable, and nobody has seen it.
         """
-        if self.failure is not None:
-            raise self.failure
-        seq = self._number(event, 0, self.clock()).seq
-        if len(self._entries) > 2 * self._window_events:
-            self._trim()
-        self._pending.append((seq, self._hand_over(None)))
+        self._hand_milestone(event, None)
         self._settle()
         if self.failure is not None:
             raise self.failure
@@ -381,6 +369,17 @@ class Log:
         except JournalFailed as error:  # what was numbered for it must never be shown
             self.failure = error
             raise
+        return commit
+
+    def _hand_milestone(self, event: Event, state: SessionState | None) -> Commit:
+        """Number a milestone and hand it over; it is on its way, and hides what comes behind it."""
+        if self.failure is not None:
+            raise self.failure
+        seq = self._number(event, 0, self.clock()).seq
+        if len(self._entries) > 2 * self._window_events:
+            self._trim()
+        commit = self._hand_over(state)
+        self._pending.append((seq, commit))
         return commit
 
     async def _wait(self, commit: Commit, *, shield_s: float | None = None) -> None:
