@@ -418,9 +418,10 @@ class Session:
     async def emit_soon(self, event: Event) -> None:
         """Put a milestone into the log, and go on while it is being committed.
 
-        Nobody sees it, nor what is numbered after it, before it is durable; so whoever emits must
-        not look for it in the view (see `Log.view_ahead`). Where it cannot be made durable, the
-        session ends by that error.
+        While the journal is away it waits here: no provider is asked for text that could not be
+        shown for minutes. Nobody sees it, nor what is numbered after it, before it is durable; so
+        whoever emits must not look for it in the view (see `Log.view_ahead`). Where it cannot be
+        made durable, the session ends by that error.
 
         Raises:
             JournalFailed: it is known already that it could not be made durable.
@@ -431,7 +432,10 @@ class Session:
         if self._nursery is None:
             await self.emit(event)
             return
-        if self.log.commit_soon(event) and not self._is_showing:
+        is_on_its_way = self.log.commit_soon(event)
+        if is_on_its_way and self.log.journal.problem:
+            await self.log.wait_shown()
+        elif is_on_its_way and not self._is_showing:
             self._is_showing = True
             self._nursery.start_soon(self._show)
         self._part_ended.unpark_all()

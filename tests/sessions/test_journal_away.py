@@ -9,6 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from engine.callers import Options
 from engine.errors import JournalFailed, Overloaded
 from engine.events import Cancelled, Completed, PartCompleted
 from engine.journal.memory import MemoryJournal
@@ -53,6 +54,29 @@ async def test_session_waits_at_its_next_milestone_and_goes_on(autojump_clock: M
         events = [entry.event for entry in await read_all(engine, session.session_id)]
         assert [type(event) for event in events] == [PartCompleted, Completed]
         assert trio.current_time() - now == pytest.approx(600, abs=1)
+
+
+async def test_no_provider_is_asked_while_the_journal_is_away(autojump_clock: MockClock) -> None:
+    """A phase that begins then waits with its milestone, not with an open stream."""
+    now = trio.current_time()
+    journal = AwayJournal(since=now + 1, until=now + 600)
+    provider = ScriptedProvider([Delta(text="text", tokens=1), Delta(finish="stop")])
+
+    async def script(run: Run) -> Completed:
+        await trio.sleep(2)
+        journal.problem = "it is away"
+        await run.start_phase("solutio", soon=True)
+        assert trio.current_time() >= now + 600
+        answer = await run.generate(part(), request(), provider)
+        return Completed(data={"text": answer.text})
+
+    async with open_test_engine(script, journal=journal) as engine:
+        session = await engine.start("test", {}, options=Options(detached=True))
+        await trio.sleep(300)
+        assert provider.calls == []
+        await session.ended.wait()
+        assert session.state == "completed"
+        assert len(provider.calls) == 1
 
 
 async def test_cancel_closes_upstreams_at_once_though_the_journal_is_away(
