@@ -143,9 +143,7 @@ class SimulatedProvider:
         return Play(
             name=self._name,
             write=partial(self._script, request, key, model, struck),
-            pacer=Pacer(
-                pace.slowed(SLOWDOWN) if "slow" in struck else pace, random.Random(key), self._wheel
-            ),
+            pacer=Pacer(pace.slowed(SLOWDOWN) if "slow" in struck else pace, key, self._wheel),
             struck=struck,
             read_timeout_s=self._settings.read_timeout_s,
         )

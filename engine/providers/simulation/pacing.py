@@ -33,13 +33,14 @@ class Pacer:
 
     Args:
         pace: when tokens come.
-        rng: where jitter comes from; belongs to this answer alone.
+        seed: what jitter is drawn by; the same seed gives the same pauses.
         wheel: a shared timer, or None for trio's own.
     """
 
-    def __init__(self, pace: Pace, rng: random.Random, wheel: Wheel | None = None) -> None:
+    def __init__(self, pace: Pace, seed: bytes, wheel: Wheel | None = None) -> None:
         self._pace = pace
-        self._rng = rng
+        # A generator's state is 2.5 KB: made only where something is drawn.
+        self._rng = random.Random(seed) if pace.jitter_s else None
         self._sleep_until = trio.sleep_until if wheel is None else wheel.sleep_until
         self._first_due = trio.current_time() + pace.ttft_s
         self._unchecked = 0
@@ -56,7 +57,7 @@ class Pacer:
         deadline = self._first_due
         if pace.tokens_per_s:
             deadline += index / pace.tokens_per_s
-        if pace.jitter_s:
+        if self._rng is not None:
             deadline += self._rng.random() * pace.jitter_s
         if deadline > trio.current_time():
             self._unchecked = 0
