@@ -8,6 +8,7 @@ whatever way, has closed the provider's stream (I4) and settled the budget (I14)
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -109,7 +110,7 @@ class _Attempt:
         self._is_quiet = is_quiet
         self._max_bytes = session.limits.max_part_bytes
         self._outlet: Outlet | None = None
-        self._pieces: list[str] = []
+        self._text = StringIO()  # a list of so many pieces would weigh ten times as much
         self._size = 0
         self._tokens = 0
         self._reasoning: list[str] = []
@@ -169,7 +170,7 @@ class _Attempt:
         now = trio.current_time()
         return Answer(
             part=self.part,
-            text="".join(self._pieces),
+            text=self._text.getvalue(),
             usage=usage,
             finish=self._finish,
             response_id=self._response_id,
@@ -229,7 +230,7 @@ class _Attempt:
             tokens = count_tokens(text)
         self._tokens += tokens
         self._size += len(text)
-        self._pieces.append(text)
+        self._text.write(text)
         if self._size > self._max_bytes:
             raise _too_long(self._provider.name, self._max_bytes)
         if self._on_text is not None:

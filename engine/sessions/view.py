@@ -31,13 +31,15 @@ from engine.events import (
 
 PartState = Literal["running", "completed", "failed", "cancelled"]
 
-_JOIN_AT = 512  # pieces; joining now and then keeps a long part's list short
+_JOIN_AT = 64
+"""Pieces that are then joined: a piece alone weighs 60 bytes more than its text."""
 
 
 class PartView:
     """One part, as its readers have it: the text is that of the last attempt only."""
 
     __slots__ = (
+        "_joined",
         "_pieces",
         "attempts",
         "completed",
@@ -57,40 +59,47 @@ class PartView:
         self.attempts: list[tuple[int, float]] = [(part.attempt, at)]
         """Each attempt that was seen, and the Unix time at which its first entry was numbered."""
         self.ended_at: float | None = None
+        self._joined: list[str] = []
         self._pieces: list[str] = []
 
     @property
     def text(self) -> str:
         """The text so far."""
-        if len(self._pieces) > 1:
-            self._pieces = ["".join(self._pieces)]
-        return self._pieces[0] if self._pieces else ""
+        if self._pieces:
+            self._joined = ["".join((*self._joined, *self._pieces))]
+            self._pieces = []
+        elif len(self._joined) > 1:
+            self._joined = ["".join(self._joined)]
+        return self._joined[0] if self._joined else ""
 
     def add(self, text: str, tokens: int) -> None:
         """Take one more delta."""
         self._pieces.append(text)
         self.tokens = tokens
         if len(self._pieces) > _JOIN_AT:
-            self._pieces = ["".join(self._pieces)]
+            self._joined.append("".join(self._pieces))
+            self._pieces = []
 
     def begin(self, part: Part, at: float) -> None:
         """Start an attempt: the text so far is void."""
         if self.attempts[-1][0] != part.attempt:
             self.attempts.append((part.attempt, at))
         self.ended_at = None
-        self.part, self.state, self.tokens, self._pieces = part, "running", 0, []
+        self.part, self.state, self.tokens = part, "running", 0
+        self._joined, self._pieces = [], []
 
     def end(self, state: PartState, text: str, at: float) -> None:
         """Settle the part with its final text."""
         self.ended_at = at
-        self.state, self._pieces = state, [text]
+        self.state, self._joined, self._pieces = state, [text], []
 
     def copy(self) -> PartView:
         """Give one of its own that goes on from here."""
         other = PartView.__new__(PartView)
         for name in PartView.__slots__:
             setattr(other, name, getattr(self, name))
-        other.attempts, other._pieces = self.attempts[:], self._pieces[:]
+        other.attempts = self.attempts[:]
+        other._joined, other._pieces = self._joined[:], self._pieces[:]
         return other
 
     def __repr__(self) -> str:

@@ -113,7 +113,7 @@ class Bounds(trio.abc.Instrument):
         late_bytes = sum(sizes[-late:]) if late else 0
         self._compare("bytes not durable", late_bytes, 2 * limits.window_bytes + spare)
         for view in log.view.parts.values():
-            text = sum(map(len, view._pieces))
+            text = sum(map(len, (*view._joined, *view._pieces)))
             self._compare("bytes in a part", text, limits.max_part_bytes + largest)
         self._compare("idle readers", len(log._idle), len(log.readers))
 
