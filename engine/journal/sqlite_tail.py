@@ -25,8 +25,9 @@ from engine.events import Entry
 from engine.journal.encoding import Decoder, encode
 from engine.merging import merge
 
-STRETCH_BYTES = 128 * 1024
-"""At this size a session's stretch is moved: some 250 deltas, or a long text at once."""
+STRETCH_BYTES = 32 * 1024
+"""At this size a session's stretch is moved: some 60 deltas, or a long text at once. In memory they
+are some 20 KB; moving four times as many at once saves little of a delta's cost."""
 _ROW_ENTRIES = 256
 """Entries in a row of `entries` at most, so that a reader in the middle decodes little."""
 _MERGE_BYTES = 16 * 1024
