@@ -39,6 +39,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     run ahead of its fastest reader: about 12 s of one fast voice."""
     window_bytes: int = 256 * KIB
     """The same in bytes of text: a session never holds much more than this for slow readers."""
+    kept_events: int = 64
+    """Entries that it keeps in memory though the journal has them and every reader has taken them:
+    about 2 s for whoever lost the connection; an older cursor is served from the journal."""
     rollup_s: float = 0.025
     """Deltas of a part that come faster than this are joined before they are numbered: 40 messages
     a second look continuous, and faster ones cost CPU for nothing."""

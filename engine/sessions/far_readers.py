@@ -36,6 +36,11 @@ class FarReader:
         self.heard_at = trio.current_time()
         self.is_armed = False
 
+    @property
+    def cursor(self) -> int:
+        """See `Reader.cursor`: it reads from the journal."""
+        return self.log.durable
+
     def wake_up(self) -> None:
         """See `Reader.wake_up`."""
         self.is_armed = False

@@ -1,10 +1,10 @@
 """A session's log: its only output, and the one road that tokens, results and errors take.
 
 The window holds the newest entries in memory, shared by all readers; a reader costs an integer (its
-cursor). Behind the window there is the journal. Two offsets matter: `head` was numbered last,
-`visible` is the last that readers may see. They differ only while a milestone is being committed,
-because a milestone is durable before anyone sees it (I2), and nothing behind it may be seen before
-it (I1).
+cursor). What all of them have taken leaves it soon; behind the window there is the journal. Two
+offsets matter: `head` was numbered last, `visible` is the last that readers may see. They differ
+only while a milestone is being committed, because a milestone is durable before anyone sees it
+(I2), and nothing behind it may be seen before it (I1).
 
 The numbering step is a plain function: it numbers, keeps, folds and wakes, with no `await` between.
 An idle reader's `wake` is called right there and may take the entry and write it to its socket: no
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +43,10 @@ _EVENT_BYTES = 64
 
 class Reader(Protocol):
     """Whoever reads a log: a subscription, or another process."""
+
+    @property
+    def cursor(self) -> int:
+        """The offset up to which the window keeps nothing for it any more."""
 
     def wake_up(self) -> None:
         """There is something to take; a plain function, called from the numbering step."""
@@ -105,12 +108,14 @@ class Log:
         self._floor, self._floor_bytes = after_seq, 0  # where the fastest reader is
         self._room = trio.lowlevel.ParkingLot()
         self._idle: list[Reader] = []
-        self._pending: deque[tuple[int, Commit]] = deque()  # milestones on their way
-        self._handed: deque[tuple[int, int, Commit]] = deque()  # batches on their way, and bytes
+        # Lists, for they hold one or two, and an empty deque is as large as three deltas.
+        self._pending: list[tuple[int, Commit]] = []  # milestones on their way
+        self._handed: list[tuple[int, int, Commit]] = []  # batches on their way, and bytes
         self._unsaved = after_seq + 1
         self._durable, self._durable_bytes = after_seq, 0
         self._is_save_due = False
         self._look_seq = self._look_bytes = 0  # no bound can be near before: see `_look`
+        self._tidy_seq = 0  # there is not enough to forget before
         self._is_stalled = False  # the journal did not commit in time
         self._is_late = False  # the journal is, so that a measure has to look at it
 
@@ -227,7 +232,7 @@ class Log:
             try:
                 while self._handed:
                     await self._handed[0][2].wait()
-                    self._durable, self._durable_bytes, _ = self._handed.popleft()
+                    self._durable, self._durable_bytes, _ = self._handed.pop(0)
             except JournalFailed:  # and so will what comes behind it: there is a hole
                 pass
         if self._durable > self.visible:
@@ -334,10 +339,7 @@ class Log:
         Then say when to look again. Readers and journal only move forward, so until head or bytes
         have come as far as that, no bound can be reached, and an entry costs two comparisons.
         """
-        if (
-            len(self._entries) > 2 * self._window_events
-            or self._bytes - self._ends[0] > 2 * self._window_bytes
-        ):
+        if self.head >= self._tidy_seq or self._bytes - self._ends[0] > 2 * self._window_bytes:
             self._trim()
         self._measure()
         if self.is_full or self._is_late:
@@ -346,7 +348,7 @@ class Log:
         seq, size = self._durable, self._durable_bytes
         if self.is_bounded:
             seq, size = min(seq, self._floor), min(size, self._floor_bytes)
-        self._look_seq = min(seq, self._base) + self._window_events
+        self._look_seq = min(min(seq, self._base) + self._window_events, self._tidy_seq)
         self._look_bytes = min(size, self._ends[0]) + self._window_bytes
 
     def _hand_over(self, state: SessionState | None) -> Commit:
@@ -376,7 +378,7 @@ class Log:
         if self.failure is not None:
             raise self.failure
         seq = self._number(event, 0, self.clock()).seq
-        if len(self._entries) > 2 * self._window_events:
+        if seq >= self._tidy_seq:
             self._trim()
         commit = self._hand_over(state)
         self._pending.append((seq, commit))
@@ -406,7 +408,7 @@ class Log:
         shown = self.visible
         try:
             while self._pending and self._pending[0][1].is_done:
-                shown, _ = self._pending.popleft()
+                shown, _ = self._pending.pop(0)
         except JournalFailed as error:  # a later one's, which its own task raises; these are due
             self.failure = error
         if self.failure is None:
@@ -431,22 +433,32 @@ class Log:
             reader.wake_up()
 
     def _trim(self) -> None:
-        """Forget what is older than the window, seen and durable; else producers have to wait."""
+        """Forget what is seen and durable, and older than the window or taken by every reader.
+
+        Where what is older than the window may not be forgotten, producers have to wait.
+        """
         self._learn_durable()
+        limits = self._limits
+        size = len(self._entries)
         limit = min(self._durable, self.visible) + 1 - self._base
-        excess = len(self._entries) - self._limits.window_events
-        by_bytes = bisect_right(self._ends, self._bytes - self._limits.window_bytes)
-        wanted = max(excess, by_bytes)
+        wanted = 0
+        if size > 2 * limits.window_events:  # half of it at once: readers behind it are slow
+            wanted = size - limits.window_events
+        if self._bytes - self._ends[0] > 2 * limits.window_bytes:
+            wanted = max(wanted, bisect_right(self._ends, self._bytes - limits.window_bytes))
         drop = min(limit, wanted)
         self._is_late = drop < wanted
+        taken = min((reader.cursor for reader in self.readers), default=self._floor)
+        drop = max(drop, min(limit, taken + 1 - self._base, size - limits.kept_events))
         if drop > 0:
             del self._entries[:drop], self._ends[:drop]
             self._base += drop
+        self._tidy_seq = min(self.head + limits.kept_events, self._base + 2 * limits.window_events)
 
     def _learn_durable(self) -> None:
         try:
             while self._handed and self._handed[0][2].is_done:
-                self._durable, self._durable_bytes, _ = self._handed.popleft()
+                self._durable, self._durable_bytes, _ = self._handed.pop(0)
         except JournalFailed as error:
             self.failure = error
 

@@ -268,6 +268,7 @@ class ClusterSimulation:
             take_s=0.5,
             grace_s=5.0,
             window_events=workload.window_events,
+            kept_events=8,
             max_sessions_per_owner=50,
         )
         self.outcome = Outcome()

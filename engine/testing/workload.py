@@ -143,6 +143,7 @@ def _limits(random: Random) -> Limits:
     return Limits(
         window_events=random.choice((2, 4, 8)) if tiny else 64,
         window_bytes=random.choice((8, 64, 512)) if tiny else 4096,
+        kept_events=1 if tiny else 8,
         rollup_s=random.choice((0.005, 0.025)),
         rollup_bytes=random.choice((16, 16384)),
         merge_bytes=random.choice((4, 64, 16384)),

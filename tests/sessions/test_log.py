@@ -360,6 +360,42 @@ async def test_a_reader_behind_the_window_reads_the_journal_then_follows() -> No
     assert text == "".join(letters)
 
 
+async def test_what_every_reader_has_taken_leaves_the_window_soon() -> None:
+    """And nothing else does: not for a slower reader, and not before the journal has it."""
+    limits = Limits(kept_events=8)
+    due: list[Callable[[], None]] = []
+    log = await open_log(MemoryJournal(limits), limits, later=due.append)
+    fast, slow = Subscription(log), Subscription(log)
+
+    def write(count: int) -> int:
+        for _ in range(count):
+            log.append(delta("x"), 1)
+            fast.take_nowait()
+            slow.take_nowait()
+        return log.statistics().window_events
+
+    assert write(50) == 50, "nothing of it is durable"
+    due.pop()()
+    assert write(8) <= 16, "the last eight, and what is not durable"
+    due.pop()()
+    slow.close()
+    slow = Subscription(log, log.visible - 2)
+    for _ in range(100):
+        log.append(delta("y"), 1)
+        fast.take_nowait()
+    due.pop()()
+    log.append(delta("z"), 1)
+    fast.take_nowait()
+    assert not slow.is_behind, "what it has not taken is there"
+    assert text_of(slow.take_nowait()) == "xx" + 100 * "y" + "z"
+    assert write(20) <= 8 + 20
+    late = Subscription(log)
+    text = ""
+    while late.has_more:
+        text += text_of(tuple(each for each in await late.take() if isinstance(each, Entry)))
+    assert text == 58 * "x" + 100 * "y" + "z" + 20 * "x", "older ones are in the journal"
+
+
 async def test_a_reader_of_what_is_no_longer_held_gets_a_gap() -> None:
     limits = Limits(window_events=8, memory_journal_session_bytes=2000)
     log = await open_log(MemoryJournal(limits), limits, is_bounded=False)
