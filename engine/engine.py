@@ -124,7 +124,7 @@ class Engine(Registry):
         Raises:
             InvalidRequest: the request breaks its contract; nothing was started.
             CallerError: what it names is not there, where the pipeline looks that up.
-            Overloaded: there are as many sessions as there may be.
+            Overloaded: there are as many sessions as there may be, here or in all processes.
             RateLimited: the owner has as many as one may have.
             ShuttingDown: the engine is draining.
             JournalFailed: it could not be made durable.
@@ -132,28 +132,76 @@ class Engine(Registry):
         Cancellation: the session may have been started; attached, it ends after the grace time.
         """
         pipeline = self.pipeline(protocol)
-        options = options or Options()
-        self._admit(owner)
+        self._check_open()
+        self._slots.check(owner)
         command, warnings = pipeline.parse(data)
         self._slots.take(owner)
         try:
-            if isinstance(pipeline, Admitting):
-                command = await pipeline.admit(command, self._admission(owner))
-            record = self._new_record(pipeline, command, warnings, owner, options, session_id)
-            # Never half started: a record that nobody runs would wait for the next restart.
-            with trio.CancelScope(
-                shield=True, deadline=trio.current_time() + self.limits.close_s
-            ) as scope:
-                await self._create(record)
-            if scope.cancelled_caught:
-                raise JournalFailed("the journal did not take the session in time")
+            command = await self._admitted(pipeline, command, owner)
+            record = self._new_record(
+                pipeline, command, warnings, owner, options or Options(), session_id
+            )
+            await self._keep(record)
             return self._launch(record, View(), command)
         except BaseException:
             self._slots.give_back(owner)
             raise
 
-    async def _create(self, record: SessionRecord) -> None:
-        """Make a session durable; in a cluster it is on the board before it is in the journal."""
+    async def start_anywhere(
+        self,
+        protocol: str,
+        data: JSON,
+        *,
+        owner: str = "",
+        options: Options | None = None,
+        session_id: str | None = None,
+    ) -> SessionRecord:
+        """Start a session here, or where this process is full at another one of its cluster.
+
+        When this returns the session is durable, and at work or on its way to a process that has
+        a place for it. It is read, cancelled and resumed from here all the same.
+
+        Args:
+            protocol: see `start`, as all the others.
+            data: the request.
+            owner: whose session it is.
+            options: what any request may say.
+            session_id: an id of the caller's own.
+
+        Raises:
+            AntiphonError: as `start`. Overloaded: all processes together have as many sessions as
+                they may.
+
+        Cancellation: as `start`.
+        """
+        if self.sharing is None or not self._slots.is_full:
+            session = await self.start(
+                protocol, data, owner=owner, options=options, session_id=session_id
+            )
+            return session.record
+        pipeline = self.pipeline(protocol)
+        self._check_open()
+        command, warnings = pipeline.parse(data)
+        command = await self._admitted(pipeline, command, owner)
+        record = self._new_record(
+            pipeline, command, warnings, owner, options or Options(), session_id
+        )
+        await self._keep(record, is_for_others=True)
+        return record
+
+    async def _keep(self, record: SessionRecord, *, is_for_others: bool = False) -> None:
+        """Make a session durable; whatever is cancelled meanwhile, it is never half started.
+
+        A record that nobody runs would wait for the next restart.
+        """
+        deadline = trio.current_time() + self.limits.close_s
+        with trio.CancelScope(shield=True, deadline=deadline) as scope:
+            await self._create(record, is_for_others=is_for_others)
+        if scope.cancelled_caught:
+            raise JournalFailed("the journal did not take the session in time")
+
+    async def _create(self, record: SessionRecord, *, is_for_others: bool) -> None:
+        """Create the record; in a cluster it is on the board before it is in the journal."""
         if self.sharing is None:
             await self.journal.create(record)
             return
@@ -163,6 +211,8 @@ class Engine(Registry):
         except BaseException as error:
             self.sharing.not_begun(record.session_id, is_clear=isinstance(error, Conflict))
             raise
+        if is_for_others:
+            self.sharing.hand(record.session_id)
 
     async def start_once(
         self,
@@ -179,18 +229,17 @@ class Engine(Registry):
         the request and its answer still make one session. It is free again when that is forgotten.
 
         Raises:
-            AntiphonError: as `start`; only the first request of a key is looked at.
+            AntiphonError: as `start_anywhere`; only the first request of a key is looked at.
         """
         session_id = str(uuid.uuid5(_ONCE, repr((protocol, owner, key))))
         with suppress(NotFound, Expired):
             return await self.record(session_id)
         try:
-            session = await self.start(
+            return await self.start_anywhere(
                 protocol, data, owner=owner, options=options, session_id=session_id
             )
         except Conflict:  # another request with this key was faster
             return await self._record_soon(session_id)
-        return session.record
 
     async def _record_soon(self, session_id: str) -> SessionRecord:
         """Give the record of a session that is being started, perhaps by another process."""
@@ -201,8 +250,11 @@ class Engine(Registry):
                 await trio.sleep(0.05)
         return await self.record(session_id)
 
-    def _admission(self, owner: str) -> Admission:
-        return Admission(
+    async def _admitted(self, pipeline: AnyPipeline, command: Any, owner: str) -> Any:
+        """Give the command as its pipeline admits it."""
+        if not isinstance(pipeline, Admitting):
+            return command
+        admission = Admission(
             owner=owner,
             journal=self.journal,
             providers=self.providers,
@@ -210,6 +262,7 @@ class Engine(Registry):
             new_id=self.new_id,
             now=self.now,
         )
+        return await pipeline.admit(command, admission)
 
     def _new_record(
         self,
@@ -264,13 +317,13 @@ class Engine(Registry):
             usual_s += pipeline.pauses(command) * limits.selection_s
         return min(options.deadline_s or usual_s, limits.max_deadline_s)
 
-    def _admit(self, owner: str) -> None:
+    def _check_open(self) -> None:
+        """Refuse while no session can be begun here at all."""
         if self.is_draining:
             raise ShuttingDown("the server is stopping and takes no new sessions", retry_after_s=5)
         if self.journal.problem and self.journal.patience_s > self.limits.close_s:
             # It would take the session when it is back; until then nobody can be told of it.
             raise Overloaded("the journal is away: try again", retry_after_s=2)
-        self._slots.check(owner)
 
     def _launch(
         self, record: SessionRecord, view: View, command: Any, *, hold: bool = False
@@ -469,6 +522,14 @@ class Engine(Registry):
                 session.cancel(reason, message)
         return record
 
+    def abandon(self, session_id: str) -> None:
+        """Cancel a session, wherever it runs, for its only client has gone; done behind."""
+        session = self.sessions.get(session_id)
+        if session is not None and not session.is_set_aside:
+            session.cancel("disconnect")
+        elif self.sharing is not None:
+            self.sharing.abandon(session_id)
+
     def _is_far(self, record: SessionRecord) -> bool:
         """Whether a session is at work in another process, or about to be."""
         session = self.sessions.get(record.session_id)
@@ -548,12 +609,18 @@ class Engine(Registry):
 
         It is over within the grace and `limits.drain_stop_s`, whoever stalls (I11).
         """
-        self.is_draining = True
+        self._close()
         grace_s = self.limits.drain_s if grace_s is None else grace_s
         with trio.move_on_after(grace_s):
             for session in tuple(self.sessions.values()):
                 await session.ended.wait()
         await self.stop_all(self.limits.drain_stop_s)
+
+    def _close(self) -> None:
+        """Begin no session any more, and take none over."""
+        self.is_draining = True
+        if self.sharing is not None:
+            self.sharing.cluster.capacity_changed()
 
     async def stop_all(self, within_s: float | None = None) -> None:
         """End every session at once: set aside, or cancelled as `shutdown`.
@@ -561,7 +628,7 @@ class Engine(Registry):
         Args:
             within_s: how long to wait for those that stall; `limits.close_s` unless given.
         """
-        self.is_draining = True
+        self._close()
         sessions = tuple(self.sessions.values())
         for session in sessions:
             if self.journal.is_durable:

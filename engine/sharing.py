@@ -16,7 +16,7 @@ import trio
 from engine.cluster.cluster import Cluster
 from engine.cluster.counting import Counting
 from engine.cluster.messages import Cancel, Elsewhere, Follow, News, Request, Select, Taken
-from engine.errors import Conflict, NotFound, ShuttingDown, Unreachable
+from engine.errors import AntiphonError, Conflict, NotFound, ShuttingDown, Unreachable
 from engine.journal.interface import ENDED, SessionRecord
 from engine.sessions.far_readers import FarReaders
 from engine.sessions.following import Following
@@ -68,13 +68,17 @@ class Sharing:
     # ---- sessions of this process ----------------------------------------------------------------
 
     async def own(self, record: SessionRecord) -> None:
-        """Hold a session that is about to begin; `over` or `not_begun` has to follow.
+        """Hold a session that is about to begin; `over`, `not_begun` or `hand` has to follow.
 
         Raises:
-            Conflict, RateLimited, Unreachable: as `Board.own`.
+            Conflict, RateLimited, Overloaded, Unreachable: as `Board.own`.
         """
         limit = self._engine.limits.max_sessions_per_owner
         await self.cluster.own(record.session_id, user=record.owner, limit=limit)
+
+    def hand(self, session_id: str) -> None:
+        """Have another process begin a session, which is durable: it is offered to all."""
+        self.cluster.offer(session_id)
 
     def not_begun(self, session_id: str, *, is_clear: bool) -> None:
         """It has not begun after all; not `is_clear`: the journal may hold it, and it goes on."""
@@ -100,11 +104,16 @@ class Sharing:
             wanted = Cancel(reason=stop.reason, message=stop.message)
             self._nursery.start_soon(self._pass_on, session_id, wanted)
 
+    def abandon(self, session_id: str) -> None:
+        """Have the owner of a session cancel it, for its client here has gone; done behind."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._pass_on, session_id, Cancel(reason="disconnect"))
+
     async def _pass_on(self, session_id: str, wanted: Cancel) -> None:
-        """A cancel was accepted here after the session had gone: tell its new owner."""
+        """A cancel was accepted here, and the session is elsewhere: tell its owner."""
         try:
             await self.ask(session_id, wanted)
-        except Unreachable as error:
+        except AntiphonError as error:
             _logger.error("a cancel of session %s is lost: %s", session_id, error.message)
 
     async def hand_over(self) -> None:
@@ -137,7 +146,7 @@ class Sharing:
         There is such a one where its end could not be written, though its readers were told.
         """
         try:
-            await self.cluster.own(session_id, user="", limit=0)
+            await self.cluster.own(session_id, user="", limit=0, is_new=False)
         except Conflict:
             return
         try:
@@ -156,8 +165,14 @@ class Sharing:
 
     # ---- for the cluster (`Host`) ----------------------------------------------------------------
 
+    @property
     def capacity(self) -> int:
         """See `Host.capacity`."""
+        return 0 if self._engine.is_draining else self._engine.limits.max_sessions
+
+    @property
+    def room(self) -> int:
+        """See `Host.room`."""
         return 0 if self._engine.is_draining else self._engine.room
 
     async def adopt(self, session_id: str) -> None:

@@ -31,8 +31,7 @@ async def submit(hub: Hub, viewer: Viewer, body: str | bytes, key: str | None) -
     """
     options, data = split_options(parse_body(body))
     if key is None:
-        session = await hub.engine.start(WORD, data, owner=viewer.sub, options=options)
-        record = session.record
+        record = await hub.engine.start_anywhere(WORD, data, owner=viewer.sub, options=options)
     else:
         if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             text = f"must be 1 to {MAX_KEY} printable ASCII characters"

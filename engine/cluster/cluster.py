@@ -47,7 +47,12 @@ RETRY_S = 0.25
 class Host(Protocol):
     """The engine, as the cluster sees it."""
 
+    @property
     def capacity(self) -> int:
+        """How many sessions may run here, those that do included; 0 while it takes none."""
+
+    @property
+    def room(self) -> int:
         """How many more sessions may run here."""
 
     async def adopt(self, session_id: str) -> None:
@@ -93,6 +98,7 @@ class Cluster:
         self._done: dict[str, Literal["release", "offer"]] = {}  # what it is to hold no longer
         self._outboxes: dict[str, list[Message]] = {}
         self._has_done, self._has_post, self._nudge = trio.Event(), trio.Event(), trio.Event()
+        self._has_changed = trio.Event()
         self._step_done = trio.lowlevel.ParkingLot()
         self._settled_at = float("inf")
         self._strays: list[str] = []
@@ -110,7 +116,7 @@ class Cluster:
         self._host = host
         async with trio.open_nursery() as nursery:
             await nursery.start(self.board.run, partial(self._hear, nursery))
-            await self.board.beat()
+            await self.board.beat(capacity=host.capacity)
             self._settled_at = trio.current_time() + self.board.lease_s
             self.members = await self.board.members()
             nursery.start_soon(self._beat_often)
@@ -121,11 +127,12 @@ class Cluster:
 
     # ---- holding sessions ------------------------------------------------------------------------
 
-    async def own(self, session_id: str, *, user: str, limit: int) -> None:
-        """Hold a new session.
+    async def own(self, session_id: str, *, user: str, limit: int, is_new: bool = True) -> None:
+        """Hold a session that nobody holds.
 
         Raises:
-            Conflict, RateLimited: as `Board.own`. Unreachable: the board cannot be reached.
+            Conflict, RateLimited, Overloaded: as `Board.own`. Unreachable: the board cannot be
+                reached.
 
         Cancellation: it may be held, and is released.
         """
@@ -135,7 +142,7 @@ class Cluster:
             raise Conflict(f"session {session_id} is on the board already")
         self._known[session_id] = float("inf")
         try:
-            await self.board.own(session_id, user=user, limit=limit)
+            await self.board.own(session_id, user=user, limit=limit, is_new=is_new)
         except Unreachable:
             self.release(session_id)  # it may have been done
             raise
@@ -217,13 +224,19 @@ class Cluster:
                     _logger.warning("the board cannot be reached: %s", error.message)
                 self.problem = error.message
                 self._settled_at = float("inf")
-            await trio.sleep_until(began + every_s)
+            with trio.move_on_at(began + every_s):
+                await self._has_changed.wait()
+            self._has_changed = trio.Event()
+
+    def capacity_changed(self) -> None:
+        """Have the board know soon how many sessions may run here."""
+        self._has_changed.set()
 
     async def _beat(self, *, check: bool) -> None:
         """Renew the lease; look after the sessions where it had lapsed, and now and then."""
         if self._is_leaving:
             return
-        if not await self.board.beat():
+        if not await self.board.beat(capacity=self._host.capacity):
             _logger.warning("this process's lease had lapsed")
             self._settled_at = float("inf")
             check = True
@@ -269,7 +282,7 @@ class Cluster:
                 await trio.sleep(RETRY_S)
 
     async def _take(self) -> int:
-        wanted = min(LANES, self._host.capacity())
+        wanted = min(LANES, self._host.room)
         if wanted <= 0 or self._is_leaving:
             return 0
         strays, self._strays = self._strays, []

@@ -29,6 +29,10 @@ MAX_MESSAGE_BYTES = 256 * 1024
 """What one message may hold; a partial text of 16 MiB is read from the journal, not sent."""
 
 
+FULL = "all processes together run as many sessions as they may"
+"""What a new session is refused with where no process has a place for it."""
+
+
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
     """Where a session is."""
 
@@ -86,10 +90,14 @@ class Board(Protocol):
 
     # ---- the process -----------------------------------------------------------------------------
 
-    async def beat(self) -> bool:
+    async def beat(self, *, capacity: int) -> bool:
         """Renew this process's lease; False says that it had none: the first time, or it lapsed.
 
         After a False, `owned` tells what is left: others may have taken the rest.
+
+        Args:
+            capacity: how many sessions it may run, those that it does included; 0 where it takes
+                none.
         """
         ...
 
@@ -103,17 +111,23 @@ class Board(Protocol):
 
     # ---- sessions --------------------------------------------------------------------------------
 
-    async def own(self, session_id: str, *, user: str = "", limit: int = 0) -> None:
-        """Put a new session on the board, held by this process.
+    async def own(
+        self, session_id: str, *, user: str = "", limit: int = 0, is_new: bool = True
+    ) -> None:
+        """Put a session on the board, held by this process, though another may run it.
 
         Args:
             session_id: which session.
             user: whom it counts for; "" is nobody.
             limit: how many a user may have on the board, this one included; 0: no limit.
+            is_new: it has to begin; one that goes on was given its place before.
 
         Raises:
             Conflict: it is on the board already, whoever holds it.
             RateLimited: the user has as many as one may have.
+            Overloaded: it is new, and there are as many sessions on the board as the living
+                processes may run together. Those of the dead and those that are offered count, so
+                whatever is on the board has a place to come to before what is not.
         """
         ...
 

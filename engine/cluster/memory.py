@@ -11,8 +11,8 @@ from itertools import islice
 
 import trio
 
-from engine.cluster.interface import Holding, Place
-from engine.errors import Conflict, RateLimited
+from engine.cluster.interface import FULL, Holding, Place
+from engine.errors import Conflict, Overloaded, RateLimited
 
 INBOX_MESSAGES = 1024
 """Messages that wait for one process; further ones are dropped."""
@@ -36,6 +36,8 @@ class SharedBoard:
         """How many sessions each user has on the board."""
         self.leases: dict[str, float] = {}
         """When each process's lease lapses, or lapsed."""
+        self.capacities: dict[str, int] = {}
+        """How many sessions each process may run."""
         self.inboxes: dict[str, trio.MemorySendChannel[bytes]] = {}
         self.places: dict[str, dict[str, float]] = {}
         """When each taken place of a key is free again, in the order of taking."""
@@ -45,6 +47,12 @@ class SharedBoard:
     def is_alive(self, process: str) -> bool:
         """Whether a process's lease is valid."""
         return self.leases.get(process, float("-inf")) > trio.current_time()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many sessions as the living processes may run together."""
+        living = filter(self.is_alive, self.leases)
+        return len(self.holders) >= sum(self.capacities.get(process, 0) for process in living)
 
     def move(self, session_id: str, process: str) -> None:
         """Give a session to a process, or to "" for all."""
@@ -81,6 +89,7 @@ class SharedBoard:
         for process in tuple(self.leases):
             if not self.is_alive(process) and not self.by_process.get(process):
                 self.by_process.pop(process, None)
+                self.capacities.pop(process, None)
                 del self.leases[process]
 
     def __repr__(self) -> str:
@@ -126,12 +135,13 @@ class MemoryBoard:
 
     # ---- the process -----------------------------------------------------------------------------
 
-    async def beat(self) -> bool:
+    async def beat(self, *, capacity: int) -> bool:
         """See `Board.beat`."""
         await trio.lowlevel.checkpoint()
         shared = self._shared
         had_one = shared.is_alive(self.name)
         shared.leases[self.name] = trio.current_time() + shared.lease_s
+        shared.capacities[self.name] = capacity
         shared.forget_the_dead()
         return had_one
 
@@ -149,7 +159,9 @@ class MemoryBoard:
 
     # ---- sessions --------------------------------------------------------------------------------
 
-    async def own(self, session_id: str, *, user: str = "", limit: int = 0) -> None:
+    async def own(
+        self, session_id: str, *, user: str = "", limit: int = 0, is_new: bool = True
+    ) -> None:
         """See `Board.own`."""
         await trio.lowlevel.checkpoint()
         shared = self._shared
@@ -160,6 +172,8 @@ class MemoryBoard:
                 f"{limit} sessions of yours are running, which is the most for a user",
                 retry_after_s=1.0,
             )
+        if is_new and shared.is_full:
+            raise Overloaded(FULL, retry_after_s=1.0)
         shared.add(session_id, self.name, user)
 
     async def release(self, session_id: str) -> None:

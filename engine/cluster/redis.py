@@ -22,8 +22,8 @@ import trio
 from engine.actors.unwrapping import single_error
 from engine.cluster import redis_counting as counting
 from engine.cluster import redis_scripts as scripts
-from engine.cluster.interface import Holding, Place
-from engine.errors import Conflict, RateLimited, Unreachable
+from engine.cluster.interface import FULL, Holding, Place
+from engine.errors import Conflict, Overloaded, RateLimited, Unreachable
 from engine.limits import Limits
 from engine.redis.address import RedisAddress
 from engine.redis.link import Away, Link, NoScript, Refused
@@ -147,9 +147,10 @@ class RedisBoard:
 
     # ---- the process -----------------------------------------------------------------------------
 
-    async def beat(self) -> bool:
+    async def beat(self, *, capacity: int) -> bool:
         """See `Board.beat`."""
-        return bool(await self._ask(scripts.BEAT, round(1000 * self._limits.lease_s)))
+        lease_ms = round(1000 * self._limits.lease_s)
+        return bool(await self._ask(scripts.BEAT, lease_ms, capacity))
 
     async def leave(self) -> None:
         """See `Board.leave`."""
@@ -161,9 +162,12 @@ class RedisBoard:
 
     # ---- sessions --------------------------------------------------------------------------------
 
-    async def own(self, session_id: str, *, user: str = "", limit: int = 0) -> None:
+    async def own(
+        self, session_id: str, *, user: str = "", limit: int = 0, is_new: bool = True
+    ) -> None:
         """See `Board.own`."""
-        found = await self._ask(scripts.OWN, session_id, _as_bytes(user), limit)
+        values = (session_id, _as_bytes(user), limit, int(is_new))
+        found = await self._ask(scripts.OWN, *values)
         if found == b"exists":
             raise Conflict(f"session {session_id} is on the board already")
         if found == b"limited":
@@ -171,6 +175,8 @@ class RedisBoard:
                 f"{limit} sessions of yours are running, which is the most for a user",
                 retry_after_s=1.0,
             )
+        if found == b"full":
+            raise Overloaded(FULL, retry_after_s=1.0)
 
     async def release(self, session_id: str) -> None:
         """See `Board.release`."""

@@ -6,6 +6,7 @@
     PREFIX:offers       set     sessions that are offered, sorted by their turn
     PREFIX:held:NAME    set     a process's sessions, likewise
     PREFIX:leases       set     processes by the time at which their lease lapses
+    PREFIX:capacities   hash    process: how many sessions it may run
     PREFIX:turn         number  of the last change of hands
     PREFIX:inbox:NAME   stream  messages to a process
 
@@ -19,6 +20,7 @@ from engine.redis.scripts import Script
 _SHARED = """
 local prefix, me = ARGV[1], ARGV[2]
 local holders, leases, offers = prefix .. ':holders', prefix .. ':leases', prefix .. ':offers'
+local capacities = prefix .. ':capacities'
 
 local function now()
   local time = redis.call('TIME')
@@ -41,13 +43,15 @@ BEAT = Script(
     "beat",
     _SHARED
     + """
--- ARGV: prefix, process, lease
+-- ARGV: prefix, process, lease, capacity
 local at = now()
 local until_now = redis.call('ZSCORE', leases, me)
 redis.call('ZADD', leases, at + tonumber(ARGV[3]), me)
+redis.call('HSET', capacities, me, ARGV[4])
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', at, 'LIMIT', 0, 100)) do
   if redis.call('EXISTS', place(dead)) == 0 then
     redis.call('ZREM', leases, dead)
+    redis.call('HDEL', capacities, dead)
     redis.call('UNLINK', prefix .. ':inbox:' .. dead)
   end
 end
@@ -62,6 +66,7 @@ LEAVE = Script(
     + """
 -- ARGV: prefix, process
 redis.call('ZADD', leases, 'XX', 0, me)
+redis.call('HDEL', capacities, me)
 return 1
 """,
 )
@@ -81,12 +86,21 @@ OWN = Script(
     "own",
     _SHARED
     + """
--- ARGV: prefix, process, session, user, limit
+-- ARGV: prefix, process, session, user, limit, 1 where it is new
 local session, user, limit = ARGV[3], ARGV[4], tonumber(ARGV[5])
 if redis.call('HEXISTS', holders, session) == 1 then return 'exists' end
 if user ~= '' then
   local count = tonumber(redis.call('HGET', prefix .. ':counts', user) or 0)
   if limit > 0 and count >= limit then return 'limited' end
+end
+if ARGV[6] == '1' then
+  local places = 0
+  for _, process in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. now(), '+inf')) do
+    places = places + tonumber(redis.call('HGET', capacities, process) or 0)
+  end
+  if redis.call('HLEN', holders) >= places then return 'full' end
+end
+if user ~= '' then
   redis.call('HINCRBY', prefix .. ':counts', user, 1)
   redis.call('HSET', prefix .. ':users', session, user)
 end
@@ -95,7 +109,7 @@ move(session, '', me)
 return 'done'
 """,
 )
-"""Puts a session on the board: done, exists, or limited."""
+"""Puts a session on the board: done, exists, limited, or full."""
 
 RELEASE = Script(
     "release",

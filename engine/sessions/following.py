@@ -200,7 +200,8 @@ class Following:
         else:
             followed.owner = ""
         if not followed.owner:
-            await trio.sleep(RETRY_S)
+            with trio.move_on_after(RETRY_S):
+                await followed.changed.wait()
         return log
 
     async def _catch_up(self, log: Log, news: News) -> Log:

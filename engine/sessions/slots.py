@@ -41,7 +41,7 @@ class Slots:
         return self._by_owner.get(owner, 0)
 
     def check(self, owner: str) -> None:
-        """Refuse where there is no slot left.
+        """Refuse where there is no slot left here.
 
         Raises:
             Overloaded: the process has as many sessions as it may have.

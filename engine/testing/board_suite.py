@@ -23,10 +23,14 @@ import pytest
 import trio
 
 from engine.cluster.interface import MAX_MESSAGE_BYTES, Board, Holding
-from engine.errors import Conflict, RateLimited
+from engine.errors import Conflict, Overloaded, RateLimited
 
 Room = Callable[[str], Board]
 """Makes a process's board, not yet running, of its name."""
+
+
+MANY = 1000
+"""A capacity that no test uses up."""
 
 
 class BoardSuite:
@@ -48,14 +52,14 @@ class BoardSuite:
             boards = tuple(map(room, names))
             for board in boards:
                 await nursery.start(board.run, lambda _: None)
-                await board.beat()
+                await board.beat(capacity=MANY)
             yield boards
             nursery.cancel_scope.cancel()
 
     async def keep_alive(self, board: Board) -> None:
         """Renew a process's lease until cancelled."""
         while True:
-            await board.beat()
+            await board.beat(capacity=MANY)
             await trio.sleep(self.lease_s / 5)
 
     # ---- holding ---------------------------------------------------------------------------------
@@ -170,7 +174,7 @@ class BoardSuite:
             await a.own("s1")
             await a.own("s2")
             await trio.sleep(self.lease_s * 1.5)
-            await b.beat()
+            await b.beat(capacity=MANY)
             assert await b.members() == ("b",)
             assert (await b.holdings(["s1"]))["s1"] == Holding(process="a", is_alive=False)
             assert await b.take(10) == ()
@@ -183,12 +187,12 @@ class BoardSuite:
         async with self.open_boards("a", "b") as (a, b):
             await a.own("s1")
             await a.own("s2")
-            assert await a.beat() is True
+            assert await a.beat(capacity=MANY) is True
             await trio.sleep(self.lease_s * 1.5)
-            await b.beat()
+            await b.beat(capacity=MANY)
             (taken,) = await b.take(1, from_dead=True)
-            assert await a.beat() is False
-            assert await a.beat() is True
+            assert await a.beat(capacity=MANY) is False
+            assert await a.beat(capacity=MANY) is True
             assert await a.owned() == {"s1", "s2"} - {taken}
             assert await b.take(10, from_dead=True) == ()
 
@@ -197,8 +201,8 @@ class BoardSuite:
         async with self.open_room() as room, trio.open_nursery() as nursery:
             board = room("a")
             await nursery.start(board.run, lambda _: None)
-            assert await board.beat() is False
-            assert await board.beat() is True
+            assert await board.beat(capacity=MANY) is False
+            assert await board.beat(capacity=MANY) is True
             assert await board.owned() == frozenset()
             nursery.cancel_scope.cancel()
 
@@ -251,7 +255,7 @@ class BoardSuite:
             with pytest.raises(RateLimited):
                 await b.own("s3", user="ann", limit=2)
             await trio.sleep(self.lease_s * 1.5)
-            await b.beat()
+            await b.beat(capacity=MANY)
             assert set(await b.take(10, from_dead=True)) == {"s1", "s2"}
             with pytest.raises(RateLimited):
                 await b.own("s3", user="ann", limit=2)
@@ -278,6 +282,94 @@ class BoardSuite:
                     nursery.start_soon(start, boards[number % 2], f"s{number}")
             assert len(refused) == 15
             assert sum([len(await board.owned()) for board in boards]) == 5
+
+    # ---- room ------------------------------------------------------------------------------------
+
+    async def test_new_session_needs_a_place_somewhere(self) -> None:
+        """What all may run together counts: what is held, and what is on its way to a place."""
+        async with self.open_boards("a", "b") as (a, b):
+            await a.beat(capacity=1)
+            await b.beat(capacity=2)
+            await a.own("a1")
+            await a.own("s1")
+            await a.offer("s1")
+            await b.own("b1")
+            for board in (a, b):
+                with pytest.raises(Overloaded):
+                    await board.own("s2")
+            assert await b.take(2) == ("s1",)
+            with pytest.raises(Overloaded):
+                await a.own("s2")
+            assert await a.holdings(["s2"]) == {}
+            await b.release("s1")
+            await a.own("s2")
+
+    async def test_session_that_goes_on_needs_no_place(self) -> None:
+        """It was given one when it began."""
+        async with self.open_boards("a") as (a,):
+            await a.beat(capacity=0)
+            with pytest.raises(Overloaded):
+                await a.own("s1")
+            await a.own("s1", is_new=False)
+            assert await a.owned() == {"s1"}
+
+    async def test_capacity_is_that_of_the_last_beat(self) -> None:
+        """A process that takes no more says so, and is believed at once."""
+        async with self.open_boards("a", "b") as (a, b):
+            await a.beat(capacity=0)
+            await b.beat(capacity=5)
+            await a.own("s1")
+            await b.beat(capacity=0)
+            with pytest.raises(Overloaded):
+                await a.own("s2")
+
+    async def test_dead_process_has_no_room(self) -> None:
+        """What it held waits for a place with the living, and so does what comes."""
+        async with self.open_boards("a", "b", "c") as (a, b, c):
+            await a.beat(capacity=0)
+            for board in (b, c):
+                await board.beat(capacity=2)
+            await b.own("b1")
+            await c.leave()
+            await a.own("s1")
+            with pytest.raises(Overloaded):
+                await a.own("s2")
+            await trio.sleep(self.lease_s * 1.5)
+            await a.beat(capacity=2)
+            with pytest.raises(Overloaded):
+                await a.own("s2")
+            await a.release("s1")
+            await a.own("s2")
+
+    async def test_user_limit_comes_before_the_room(self) -> None:
+        """A refused user takes no place, and a refused session no slot of its user."""
+        async with self.open_boards("a") as (a,):
+            await a.beat(capacity=1)
+            await a.own("s1", user="ann", limit=1)
+            with pytest.raises(RateLimited):
+                await a.own("s2", user="ann", limit=1)
+            with pytest.raises(Overloaded):
+                await a.own("s2", user="bob", limit=1)
+            await a.release("s1")
+            await a.own("s2", user="bob", limit=1)
+
+    async def test_room_holds_when_many_start_at_once(self) -> None:
+        """Look and leap: of many at the same moment, exactly as many as fit get through."""
+        async with self.open_boards("a", "b") as boards:
+            for board in boards:
+                await board.beat(capacity=3)
+            refused: list[str] = []
+
+            async def start(board: Board, session_id: str) -> None:
+                try:
+                    await board.own(session_id)
+                except Overloaded:
+                    refused.append(session_id)
+
+            async with trio.open_nursery() as nursery:
+                for number in range(20):
+                    nursery.start_soon(start, boards[number % 2], f"s{number}")
+            assert len(refused) == 14
 
     # ---- counting --------------------------------------------------------------------------------
 

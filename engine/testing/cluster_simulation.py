@@ -269,6 +269,7 @@ class ClusterSimulation:
             grace_s=5.0,
             window_events=workload.window_events,
             kept_events=8,
+            max_sessions=workload.max_sessions,
             max_sessions_per_owner=50,
         )
         self.outcome = Outcome()
@@ -380,6 +381,8 @@ class ClusterSimulation:
                         options=Options(detached=plan.detached),
                     )
                     self.note(f"session {number} is {record.session_id} at {process.name}")
+                    if record.session_id not in process.engine.sessions:
+                        self.outcome.ends["handed"] += 1  # or begun by a request that was lost
                     return record.session_id
                 except AntiphonError as error:
                     self.note(f"start {number} at {process.name}: {error.message}")

@@ -71,6 +71,8 @@ class ClusterWorkload(msgspec.Struct, frozen=True, kw_only=True):
     window_events: int
     sessions: tuple[SharedSessionPlan, ...]
     troubles: tuple[Trouble, ...]
+    max_sessions: int
+    """How many sessions a process may run; those beyond are handed to others."""
 
 
 def make_cluster_workload(seed: int) -> ClusterWorkload:
@@ -86,6 +88,7 @@ def make_cluster_workload(seed: int) -> ClusterWorkload:
         window_events=random.choice((4, 64, 512)),
         sessions=tuple(_session(random, place) for place in range(random.choice((1, 2, 4)))),
         troubles=tuple(_trouble(random, processes) for _ in range(random.choice((0, 1, 3, 6)))),
+        max_sessions=random.choice((1, 2, 100)),
     )
 
 

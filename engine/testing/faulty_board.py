@@ -69,9 +69,9 @@ class FaultyBoard:
 
         await self._inner.run(hear_if_joined, task_status=task_status)
 
-    async def beat(self) -> bool:
+    async def beat(self, *, capacity: int) -> bool:
         """See `Board.beat`."""
-        return await self._call(self._inner.beat)
+        return await self._call(lambda: self._inner.beat(capacity=capacity))
 
     async def leave(self) -> None:
         """See `Board.leave`."""
@@ -81,9 +81,11 @@ class FaultyBoard:
         """See `Board.members`."""
         return await self._call(self._inner.members)
 
-    async def own(self, session_id: str, *, user: str = "", limit: int = 0) -> None:
+    async def own(
+        self, session_id: str, *, user: str = "", limit: int = 0, is_new: bool = True
+    ) -> None:
         """See `Board.own`."""
-        await self._call(lambda: self._inner.own(session_id, user=user, limit=limit))
+        await self._call(lambda: self._inner.own(session_id, user=user, limit=limit, is_new=is_new))
 
     async def release(self, session_id: str) -> None:
         """See `Board.release`."""

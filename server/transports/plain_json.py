@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 import trio
 
-from engine import Engine, Entry, Internal, Session, SessionRecord, Viewer
+from engine import Engine, Entry, Internal, SessionRecord, Viewer
 from server.hub import Hub
 from server.protocols.interface import Start
 
@@ -31,27 +31,27 @@ async def run_to_end(
             the session.
 
     Raises:
-        AntiphonError: as `Engine.start`; nothing was started.
+        AntiphonError: as `Engine.start_anywhere`; nothing was started.
 
     Cancellation: (the client has gone) an attached session is cancelled at once, without the grace
     time: nobody was told its id, so nobody can come back to it.
     """
     async with admission or nullcontext():
-        session = await hub.engine.start(
+        record = await hub.engine.start_anywhere(
             start.protocol, start.data, owner=viewer.sub, options=start.options
         )
     try:
-        return session.record, await _terminal(hub.engine, session)
+        return record, await _terminal(hub.engine, record.session_id)
     except trio.Cancelled:
-        if not session.record.detached:
-            session.cancel("disconnect")
+        if not record.detached:
+            hub.engine.abandon(record.session_id)
         raise
 
 
-async def _terminal(engine: Engine, session: Session) -> Entry:
-    with await engine.subscribe(session.session_id) as subscription:
+async def _terminal(engine: Engine, session_id: str) -> Entry:
+    with await engine.subscribe(session_id) as subscription:
         while batch := await subscription.receive():
             last = batch[-1]
     if not isinstance(last, Entry):
-        raise Internal(f"session {session.session_id} has lost its end")
+        raise Internal(f"session {session_id} has lost its end")
     return last

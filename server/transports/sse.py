@@ -83,12 +83,12 @@ async def start_events(hub: Hub, viewer: Viewer, scope: Any, start: Start) -> Re
     """Start a session, and answer with its events; `Location` says where they can be had again.
 
     Raises:
-        AntiphonError: as `Engine.start`; nothing was started.
+        AntiphonError: as `Engine.start_anywhere`; nothing was started.
     """
-    session = await hub.engine.start(
+    record = await hub.engine.start_anywhere(
         start.protocol, start.data, owner=viewer.sub, options=start.options
     )
-    return _response(EventStream(hub, viewer, scope, session.record, None))
+    return _response(EventStream(hub, viewer, scope, record, None))
 
 
 def _response(stream: EventStream) -> Response:

@@ -281,15 +281,15 @@ class Conversation:
                 "which is the most allowed",
                 retry_after_s=1.0,
             )
-        session = await self._engine.start(
+        record = await self._engine.start_anywhere(
             start.protocol, start.data, owner=self._viewer.sub, options=start.options
         )
-        self._started.add(session.session_id)
+        self._started.add(record.session_id)
         if start.options.request_id is not None:
             self._requests.pop(start.options.request_id, None)
-            self._requests[start.options.request_id] = session.session_id
+            self._requests[start.options.request_id] = record.session_id
             self._forget_oldest_request()
-        await self._follow(session.record, None)
+        await self._follow(record, None)
 
     def _forget_oldest_request(self) -> None:
         if len(self._requests) > REMEMBERED_REQUESTS:

@@ -48,13 +48,13 @@ async def test_nothing_is_left_of_processes_that_come_and_go(autojump_clock: Moc
     shared = SharedBoard(lease_s=1.0)
     for number in range(1000):
         board = MemoryBoard(shared, f"p{number}")
-        await board.beat()
+        await board.beat(capacity=10)
         await board.own("s", user="ann", limit=1)
         await board.release("s")
         await trio.sleep(0.5)
     await trio.sleep(2.0)
     last = MemoryBoard(shared, "last")
-    await last.beat()
+    await last.beat(capacity=10)
     assert set(shared.leases) == {"last"}
     assert set(shared.by_process) <= {"", "last"}
     assert not shared.counts

@@ -27,6 +27,7 @@ def test_no_seed_loses_or_doubles_anything(report: Callable[[str], None]) -> Non
     """
     ends = check(range(24))
     assert ends["takeovers"] > 5
+    assert ends["handed"] > 5
     report(f"24 clusters of engines: {dict(ends)}")
 
 

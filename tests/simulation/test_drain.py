@@ -72,7 +72,7 @@ def wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def take_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """A drain during which new sessions are taken."""
-    monkeypatch.setattr(Engine, "_admit", lambda engine, owner: None)
+    monkeypatch.setattr(Engine, "_check_open", lambda engine: None)
 
 
 @pytest.mark.parametrize("plant", [wait_for_all, take_more])

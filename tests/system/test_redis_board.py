@@ -46,7 +46,7 @@ async def test_board_goes_on_after_redis_was_away(tmp_path: Path) -> None:
         board = RedisBoard(parse_address(server.url), "a", QUICK)
         async with trio.open_nursery() as nursery:
             await nursery.start(board.run, heard.append)
-            await board.beat()
+            await board.beat(capacity=10)
             await board.own("s1", user="ann", limit=1)
             server.kill()
             began = trio.current_time()
@@ -77,16 +77,17 @@ async def test_nothing_is_left_of_processes_that_come_and_go(server: RedisServer
             async with trio.open_nursery() as life:
                 board = RedisBoard(address, f"p{number}", limits, prefix="gone")
                 await life.start(board.run, lambda _: None)
-                await board.beat()
+                await board.beat(capacity=10)
                 await board.own("s", user="ann", limit=1)
                 await board.release("s")
                 life.cancel_scope.cancel()
         await trio.sleep(0.3)
         last = RedisBoard(address, "last", limits, prefix="gone")
         await nursery.start(last.run, lambda _: None)
-        await last.beat()
+        await last.beat(capacity=10)
         left = server.ask("KEYS", "gone:*").decode().split()[2::2]
-        assert set(left) == {"gone:leases", "gone:turn", "gone:inbox:last"}
+        assert set(left) == {"gone:leases", "gone:capacities", "gone:turn", "gone:inbox:last"}
+        assert server.ask("HLEN", "gone:capacities") == b":1\r\n"
         nursery.cancel_scope.cancel()
 
 
